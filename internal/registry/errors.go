@@ -1,0 +1,72 @@
+package registry
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Kind is what went wrong, as far as a caller can act on it. It is set where the error is known and turned into a
+// protocol's own form once, at that protocol's edge.
+type Kind int
+
+// The kinds of error. Internal is the zero value: an error without a kind is ours, not the caller's.
+const (
+	Internal        Kind = iota
+	Invalid              // the request breaks a rule of its format: 400
+	Unauthenticated      // no credential, or one that is not valid: 401
+	Forbidden            // known caller, right missing: 403
+	NotFound             // absent, or not to be known by this caller: 404
+	Conflict             // a rule of uniqueness, or a revision that moved on: 409 (npm and PyPI answer otherwise)
+	TooLarge             // over a limit of size: 413
+	Limited              // over a limit of rate: 429
+	Full                 // no space left to store it: 507
+	Unavailable          // a part we depend on does not answer: 503
+)
+
+// Error is an error with a kind and a sentence that may be shown to the caller.
+type Error struct {
+	Kind    Kind
+	Message string
+	Err     error // the cause, for the log only; may be nil
+}
+
+func (e *Error) Error() string {
+	if e.Err != nil {
+		return e.Message + ": " + e.Err.Error()
+	}
+	return e.Message
+}
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// Errorf makes an Error of a kind; the formatted text is shown to the caller.
+func Errorf(kind Kind, format string, args ...any) error {
+	return &Error{Kind: kind, Message: fmt.Sprintf(format, args...)}
+}
+
+// KindOf tells the kind of err: that of the first *Error in its chain, otherwise Internal.
+func KindOf(err error) Kind {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Kind
+	}
+	return Internal
+}
+
+// MessageOf is the sentence of err that may be shown to the caller, or "" where there is none.
+func MessageOf(err error) string {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Message
+	}
+	return ""
+}
+
+// Wrap adds the function and its arguments to *errp on the way up. Use it deferred:
+//
+//	defer Wrap(&err, "Publish(%d, %q)", project, name)
+func Wrap(errp *error, format string, args ...any) {
+	if *errp != nil {
+		*errp = fmt.Errorf("%s: %w", fmt.Sprintf(format, args...), *errp)
+	}
+}
