@@ -9,18 +9,18 @@ import (
 // protocol's own form once, at that protocol's edge.
 type Kind int
 
-// The kinds of error. Internal is the zero value: an error without a kind is ours, not the caller's.
+// The kinds of error. Fault is the zero value: an error without a kind is ours, not the caller's.
 const (
-	Internal        Kind = iota
-	Invalid              // the request breaks a rule of its format: 400
-	Unauthenticated      // no credential, or one that is not valid: 401
-	Forbidden            // known caller, right missing: 403
-	NotFound             // absent, or not to be known by this caller: 404
-	Conflict             // a rule of uniqueness, or a revision that moved on: 409 (npm and PyPI answer otherwise)
-	TooLarge             // over a limit of size: 413
-	Limited              // over a limit of rate: 429
-	Full                 // no space left to store it: 507
-	Unavailable          // a part we depend on does not answer: 503
+	Fault           Kind = iota // ours: 500
+	Invalid                     // the request breaks a rule of its format: 400
+	Unauthenticated             // no credential, or one that is not valid: 401
+	Forbidden                   // known caller, right missing: 403
+	NotFound                    // absent, or not to be known by this caller: 404
+	Conflict                    // a rule of uniqueness, or a revision that moved on: 409 (npm and PyPI answer otherwise)
+	TooLarge                    // over a limit of size: 413
+	Limited                     // over a limit of rate: 429
+	Full                        // no space left to store it: 507
+	Unavailable                 // a part we depend on does not answer: 503
 )
 
 // Error is an error with a kind and a sentence that may be shown to the caller.
@@ -44,13 +44,13 @@ func Errorf(kind Kind, format string, args ...any) error {
 	return &Error{Kind: kind, Message: fmt.Sprintf(format, args...)}
 }
 
-// KindOf tells the kind of err: that of the first *Error in its chain, otherwise Internal.
+// KindOf tells the kind of err: that of the first *Error in its chain, otherwise Fault.
 func KindOf(err error) Kind {
 	var e *Error
 	if errors.As(err, &e) {
 		return e.Kind
 	}
-	return Internal
+	return Fault
 }
 
 // MessageOf is the sentence of err that may be shown to the caller, or "" where there is none.

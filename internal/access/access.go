@@ -1,0 +1,196 @@
+// Package access says who is asking and what they may do.
+//
+// Everything that decides it (users, groups, projects, members, tokens) hangs on one counter in the database, the
+// access revision. A request reads that counter, one point query that it needs for its package's revision anyway, and
+// takes the [View] of it: what was looked up before at the same revision is still true, on this node and on all
+// others, so a known token costs no further query. Whoever revokes a token moves the counter in the same transaction,
+// and the very next request on any node starts from an empty view. Only time is checked besides: expiry.
+package access
+
+import (
+	"context"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"packhouse/internal/registry"
+)
+
+// Gate hands out views.
+type Gate struct {
+	store   registry.Store
+	current atomic.Pointer[View]
+
+	used    sync.Map // token id → time.Time, to be written by FlushUsed
+	flushed sync.Map // token id → time.Time of the last write
+}
+
+// NewGate makes the gate of a store.
+func NewGate(store registry.Store) *Gate { return &Gate{store: store} }
+
+// Now is the view at the present access revision.
+func (g *Gate) Now(ctx context.Context) (*View, error) {
+	revision, err := g.store.AccessRevision(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return g.At(revision), nil
+}
+
+// At is the view at a revision that the caller has just read from the store.
+func (g *Gate) At(revision int64) *View {
+	for {
+		current := g.current.Load()
+		// A newer one than asked for is right too: what it holds was read later. One that has grown too large is
+		// begun anew; the bound is on what callers can make us remember by asking for things.
+		if current != nil && current.revision >= revision && current.entries.Load() < maxEntries {
+			return current
+		}
+		fresh := &View{gate: g, revision: revision}
+		if current != nil {
+			fresh.revision = max(revision, current.revision)
+		}
+		if g.current.CompareAndSwap(current, fresh) {
+			return fresh
+		}
+	}
+}
+
+// maxEntries bounds a view; an entry takes some hundred bytes.
+const maxEntries = 20_000
+
+// View is what the gate knows at one access revision. It fills as it is asked. What it returns is shared: not to be
+// changed.
+type View struct {
+	gate     *Gate
+	revision int64
+	entries  atomic.Int64
+
+	callers  sync.Map // hash of a token's text, as string → *Caller
+	projects sync.Map // id as int64, or lower-case path as string → *registry.Project
+	groups   sync.Map // the same → *registry.Group
+	levels   sync.Map // levelKey → level
+}
+
+type levelKey struct{ user, project, group int64 }
+
+type level struct {
+	registry.Level
+	until time.Time
+}
+
+// remember looks a key up in m and, when it is not there, in the store. Errors, NotFound among them, are not kept.
+func remember[V any](v *View, m *sync.Map, key any, load func(tx registry.Tx) (V, error)) (V, error) {
+	if known, ok := m.Load(key); ok {
+		return known.(V), nil
+	}
+	var loaded V
+	err := v.gate.store.Read(context.Background(), func(tx registry.Tx) (err error) {
+		loaded, err = load(tx)
+		return err
+	})
+	if err != nil {
+		return loaded, err
+	}
+	if _, raced := m.LoadOrStore(key, loaded); !raced {
+		v.entries.Add(1)
+	}
+	return loaded, nil
+}
+
+// Project finds a project by :id, a number or a full path. It returns NotFound when there is none.
+func (v *View) Project(id string) (*registry.Project, error) {
+	p, err := byID(id, v.ProjectByID, func(path string) (*registry.Project, error) {
+		return remember(v, &v.projects, path, func(tx registry.Tx) (*registry.Project, error) { return tx.ProjectByPath(path) })
+	})
+	return p, as(err, registry.NotFound, "404 Project Not Found")
+}
+
+// ProjectByID finds a project by its number.
+func (v *View) ProjectByID(id int64) (*registry.Project, error) {
+	return remember(v, &v.projects, id, func(tx registry.Tx) (*registry.Project, error) { return tx.Project(id) })
+}
+
+// Group finds a group by :id, a number or a full path; personal namespaces are none. It returns NotFound when there
+// is none.
+func (v *View) Group(id string) (*registry.Group, error) {
+	g, err := v.Namespace(id)
+	if err == nil && g.Personal() {
+		err = registry.Errorf(registry.NotFound, "")
+	}
+	return g, as(err, registry.NotFound, "404 Group Not Found")
+}
+
+// Namespace finds a group or a personal namespace.
+func (v *View) Namespace(id string) (*registry.Group, error) {
+	return byID(id, v.GroupByID, func(path string) (*registry.Group, error) {
+		return remember(v, &v.groups, path, func(tx registry.Tx) (*registry.Group, error) { return tx.GroupByPath(path) })
+	})
+}
+
+// GroupByID finds a namespace by its number.
+func (v *View) GroupByID(id int64) (*registry.Group, error) {
+	return remember(v, &v.groups, id, func(tx registry.Tx) (*registry.Group, error) { return tx.Group(id) })
+}
+
+func byID[T any](id string, number func(int64) (T, error), path func(string) (T, error)) (T, error) {
+	if n, err := strconv.ParseInt(id, 10, 64); err == nil {
+		return number(n)
+	}
+	return path(strings.ToLower(id))
+}
+
+// as replaces the sentence of an error of a kind.
+func as(err error, kind registry.Kind, message string) error {
+	if err != nil && registry.KindOf(err) == kind {
+		return registry.Errorf(kind, "%s", message)
+	}
+	return err
+}
+
+// level is the effective level of a user in a project or a group.
+func (v *View) level(user, project, group int64, lineage []int64) (registry.Level, error) {
+	key := levelKey{user, project, group}
+	now := time.Now()
+	if known, ok := v.levels.Load(key); ok && !known.(level).until.IsZero() && now.After(known.(level).until) {
+		v.levels.Delete(key) // a membership has ended by itself
+	}
+	found, err := remember(v, &v.levels, key, func(tx registry.Tx) (level, error) {
+		l, until, err := tx.EffectiveLevel(user, project, lineage)
+		return level{l, until}, err
+	})
+	return found.Level, err
+}
+
+// FlushUsed writes when tokens were last used. It is called now and then; a token is written once a minute at most.
+func (g *Gate) FlushUsed(ctx context.Context) error {
+	type use struct {
+		id int64
+		at time.Time
+	}
+	var uses []use
+	g.used.Range(func(id, at any) bool {
+		g.used.Delete(id)
+		if last, ok := g.flushed.Load(id); !ok || at.(time.Time).Sub(last.(time.Time)) > time.Minute {
+			uses = append(uses, use{id.(int64), at.(time.Time)})
+		}
+		return true
+	})
+	if len(uses) == 0 {
+		return nil
+	}
+	err := g.store.Write(ctx, func(tx registry.Tx) error {
+		for _, u := range uses {
+			if err := tx.UseToken(u.id, u.at); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	for _, u := range uses {
+		g.flushed.Store(u.id, u.at)
+	}
+	return err
+}

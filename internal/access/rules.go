@@ -1,0 +1,174 @@
+package access
+
+import (
+	"slices"
+	"strings"
+
+	"packhouse/internal/registry"
+)
+
+// Action is something to be done with the packages of a project, or with the project or group itself.
+type Action int
+
+// The actions, each with what it takes; rules below is the table.
+const (
+	Read    Action = iota // list and pull packages
+	Publish               // publish packages, set tags
+	Delete                // delete, deprecate, unpublish
+	Manage                // members, tokens, settings
+	Own                   // what only owners may
+)
+
+// rules says for each action the level that a user needs and the scopes that let a token do it. Reading takes no
+// level where the visibility allows it.
+var rules = map[Action]struct {
+	level  registry.Level
+	user   []string // scopes of personal and resource tokens
+	deploy []string // scopes of deploy tokens
+}{
+	Read:    {registry.Guest, []string{registry.ScopeAPI, registry.ScopeReadAPI, registry.ScopeReadPackage, registry.ScopeWritePackage}, []string{registry.ScopeReadPackage, registry.ScopeWritePackage}},
+	Publish: {registry.Developer, []string{registry.ScopeAPI, registry.ScopeWritePackage}, []string{registry.ScopeWritePackage}},
+	Delete:  {registry.Maintainer, []string{registry.ScopeAPI, registry.ScopeWritePackage}, []string{registry.ScopeWritePackage}},
+	Manage:  {registry.Maintainer, []string{registry.ScopeAPI}, nil},
+	Own:     {registry.Owner, []string{registry.ScopeAPI}, nil},
+}
+
+var (
+	errAnonymous = registry.Errorf(registry.Unauthenticated, "401 Unauthorized")
+	errForbidden = registry.Errorf(registry.Forbidden, "403 Forbidden")
+	errNoProject = registry.Errorf(registry.NotFound, "404 Project Not Found")
+	errNoGroup   = registry.Errorf(registry.NotFound, "404 Group Not Found")
+)
+
+// Authorize says whether a caller may do something with the packages of a project. What the caller may not know of is
+// NotFound, or Unauthenticated as long as nobody has said who they are; what they know of and may not do is Forbidden.
+func (v *View) Authorize(c *Caller, p *registry.Project, action Action) error {
+	level, err := v.ProjectLevel(c, p)
+	if err != nil {
+		return err
+	}
+	known := level >= registry.Guest || visible(c, p.Visibility)
+	readable := known && (p.RegistryAccess != registry.RegistryPrivate || level >= registry.Guest) || p.RegistryAccess == registry.RegistryPublic
+	switch {
+	case !known && !readable && c.Anonymous():
+		return errAnonymous
+	case !known && !readable:
+		return errNoProject
+	case p.RegistryAccess == registry.RegistryDisabled && action <= Delete:
+		return errForbidden
+	case action == Read && readable:
+		return scoped(c, Read)
+	case level >= rules[action].level:
+		if p.Archived && action != Read {
+			return errForbidden
+		}
+		return scoped(c, action)
+	case c.Anonymous():
+		return errAnonymous
+	}
+	return errForbidden
+}
+
+// AuthorizeGroup says whether a caller may do something with a group itself. A group is known to those who may see
+// it; which packages in it they see, each project says.
+func (v *View) AuthorizeGroup(c *Caller, g *registry.Group, action Action) error {
+	level, err := v.GroupLevel(c, g)
+	if err != nil {
+		return err
+	}
+	switch {
+	case level < registry.Guest && !visible(c, g.Visibility):
+		if c.Anonymous() {
+			return errAnonymous
+		}
+		return errNoGroup
+	case action == Read, level >= rules[action].level:
+		return scoped(c, action)
+	case c.Anonymous():
+		return errAnonymous
+	}
+	return errForbidden
+}
+
+func visible(c *Caller, v registry.Visibility) bool {
+	return v == registry.Public || v == registry.Internal && c.User != nil && !c.User.External
+}
+
+// scoped checks that the caller's token, if it is one, was made for such an action.
+func scoped(c *Caller, action Action) error {
+	if c.Token == nil || c.Token.Kind == registry.JobToken {
+		return nil
+	}
+	scopes := rules[action].user
+	if c.Token.Kind == registry.DeployToken {
+		scopes = rules[action].deploy
+	}
+	if c.Token.HasScope(scopes...) {
+		return nil
+	}
+	return insufficient(scopes)
+}
+
+// ProjectLevel is what the caller's membership in a project amounts to. A deploy token stands as high as its scopes
+// can reach in its own project or group tree, a job token as its user in its own project; elsewhere both are nobody.
+func (v *View) ProjectLevel(c *Caller, p *registry.Project) (registry.Level, error) {
+	if c.Token != nil {
+		switch c.Token.Kind {
+		case registry.DeployToken:
+			if c.Token.ProjectID == p.ID || slices.Contains(p.Lineage, c.Token.GroupID) {
+				return registry.Maintainer, nil
+			}
+			return registry.NoAccess, nil
+		case registry.JobToken:
+			if c.Token.ProjectID != p.ID {
+				return registry.NoAccess, nil
+			}
+		}
+	}
+	if c.User == nil {
+		return registry.NoAccess, nil
+	}
+	if c.User.Admin {
+		return registry.Admin, nil
+	}
+	return v.level(c.User.ID, p.ID, 0, p.Lineage)
+}
+
+// GroupLevel is what the caller's membership in a group amounts to.
+func (v *View) GroupLevel(c *Caller, g *registry.Group) (registry.Level, error) {
+	switch {
+	case c.Token != nil && c.Token.Kind == registry.DeployToken:
+		if slices.Contains(g.Lineage, c.Token.GroupID) {
+			return registry.Maintainer, nil
+		}
+		return registry.NoAccess, nil
+	case c.User == nil:
+		return registry.NoAccess, nil
+	case c.Token != nil && c.Token.Kind == registry.JobToken:
+		// A job may use the group's prefix for its own project's packages and for those that everybody sees.
+		p, err := v.ProjectByID(c.Token.ProjectID)
+		if err != nil || !slices.Contains(p.Lineage, g.ID) {
+			return registry.NoAccess, err
+		}
+		level, err := v.ProjectLevel(c, p)
+		return min(level, registry.Guest), err
+	case c.User.Admin:
+		return registry.Admin, nil
+	}
+	return v.level(c.User.ID, 0, g.ID, g.Lineage)
+}
+
+// RequireScope checks the token of a caller who acts for themselves, on no project or group.
+func RequireScope(c *Caller, scopes ...string) error {
+	switch {
+	case c.User == nil:
+		return errAnonymous
+	case c.Token == nil || c.Token.HasScope(scopes...):
+		return nil
+	}
+	return insufficient(scopes)
+}
+
+func insufficient(scopes []string) error {
+	return &TokenError{registry.Forbidden, "insufficient_scope", "The request requires higher privileges than provided by the access token.", strings.Join(scopes, " ")}
+}

@@ -1,0 +1,273 @@
+// Package database keeps the metadata in SQLite or PostgreSQL, with one set of queries and one set of migrations.
+//
+// Queries are written in the SQL that both speak: $1 placeholders, RETURNING, ON CONFLICT, common table expressions.
+// Times are Unix milliseconds, optional references are NULL, which Go sees as id 0.
+//
+// SQLite has one writer: a pool of one connection whose transactions begin IMMEDIATE, so that two writers queue up
+// in Go instead of failing with SQLITE_BUSY, and a small pool of readers, which in WAL mode never wait.
+package database
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	_ "github.com/jackc/pgx/v5/stdlib" // driver "pgx"
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+
+	"packhouse/internal/registry"
+)
+
+type dialect int
+
+const (
+	sqliteDialect dialect = iota
+	postgresDialect
+)
+
+// DB is a [registry.Store].
+type DB struct {
+	dialect dialect
+	writer  *sql.DB
+	reader  *sql.DB // the writer's pool on PostgreSQL
+
+	// SQLite compiles a statement each time it is asked; these keep the compiled ones. pgx does so by itself.
+	statements map[*sql.DB]*sync.Map // query text → *sql.Stmt
+}
+
+var _ registry.Store = (*DB)(nil)
+
+// Open opens the store at location and brings its schema up to date. location is a postgres:// URL, or the path of a
+// SQLite file, which is made when missing.
+func Open(ctx context.Context, location string) (_ *DB, err error) {
+	defer registry.Wrap(&err, "database.Open")
+	db := &DB{}
+	if strings.HasPrefix(location, "postgres://") || strings.HasPrefix(location, "postgresql://") {
+		err = db.openPostgres(location)
+	} else {
+		err = db.openSQLite(location)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := db.migrate(ctx); err != nil {
+		db.Close()
+		return nil, err
+	}
+	return db, nil
+}
+
+func (db *DB) openSQLite(path string) (err error) {
+	path, err = filepath.Abs(path)
+	if err != nil {
+		return err
+	}
+	// synchronous(FULL): a commit that was acknowledged survives a power cut. WAL with NORMAL would not promise that.
+	dsn := "file:" + (&url.URL{Path: filepath.ToSlash(path)}).EscapedPath() +
+		"?_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=busy_timeout(10000)&_pragma=foreign_keys(1)&_pragma=temp_store(MEMORY)"
+	db.dialect = sqliteDialect
+	if db.writer, err = sql.Open("sqlite", dsn+"&_txlock=immediate"); err != nil {
+		return err
+	}
+	if db.reader, err = sql.Open("sqlite", dsn+"&_pragma=query_only(1)"); err != nil {
+		return err
+	}
+	db.writer.SetMaxOpenConns(1)
+	readers := max(4, runtime.GOMAXPROCS(0))
+	db.reader.SetMaxOpenConns(readers)
+	db.reader.SetMaxIdleConns(readers)
+	db.statements = map[*sql.DB]*sync.Map{db.writer: {}, db.reader: {}}
+	return nil
+}
+
+func (db *DB) openPostgres(location string) (err error) {
+	db.dialect = postgresDialect
+	db.writer, err = sql.Open("pgx", location)
+	if err != nil {
+		return err
+	}
+	db.writer.SetMaxOpenConns(max(16, 4*runtime.GOMAXPROCS(0)))
+	db.writer.SetMaxIdleConns(8)
+	db.reader = db.writer
+	return nil
+}
+
+// Close ends all connections.
+func (db *DB) Close() error {
+	err := db.writer.Close()
+	if db.reader != nil && db.reader != db.writer {
+		err = errors.Join(err, db.reader.Close())
+	}
+	return err
+}
+
+// Ping tells whether the database answers.
+func (db *DB) Ping(ctx context.Context) error {
+	var one int
+	if err := db.reader.QueryRowContext(ctx, "SELECT 1").Scan(&one); err != nil {
+		return &registry.Error{Kind: registry.Unavailable, Message: "the database does not answer", Err: err}
+	}
+	return nil
+}
+
+// Read implements [registry.Store].
+func (db *DB) Read(ctx context.Context, f func(registry.Tx) error) error {
+	return db.run(ctx, db.reader, &sql.TxOptions{Isolation: db.snapshot(), ReadOnly: db.dialect == postgresDialect}, f)
+}
+
+// snapshot is the isolation in which a transaction of several reads sees one state: always so in SQLite.
+func (db *DB) snapshot() sql.IsolationLevel {
+	if db.dialect == postgresDialect {
+		return sql.LevelRepeatableRead
+	}
+	return sql.LevelDefault
+}
+
+// Write implements [registry.Store].
+func (db *DB) Write(ctx context.Context, f func(registry.Tx) error) error {
+	for attempt := 1; ; attempt++ {
+		err := db.run(ctx, db.writer, nil, f)
+		if err == nil || attempt == 5 || !db.transient(err) {
+			return err
+		}
+	}
+}
+
+// transient tells whether PostgreSQL gave up a transaction only because of another one (deadlock, serialization).
+func (db *DB) transient(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && (pg.Code == "40P01" || pg.Code == "40001")
+}
+
+func (db *DB) run(ctx context.Context, pool *sql.DB, options *sql.TxOptions, f func(registry.Tx) error) (err error) {
+	// A client that hangs up must not interrupt a statement half-way: SQLite would abandon the connection with its
+	// compiled statements, and a commit would end in doubt. Transactions are short.
+	ctx = context.WithoutCancel(ctx)
+	sqlTx, err := pool.BeginTx(ctx, options)
+	if err != nil {
+		return classify(err)
+	}
+	defer sqlTx.Rollback() // after Commit it does nothing
+	if err := f(&tx{ctx: ctx, db: db, pool: pool, Tx: sqlTx}); err != nil {
+		return err
+	}
+	return classify(sqlTx.Commit())
+}
+
+// AccessRevision implements [registry.Store].
+func (db *DB) AccessRevision(ctx context.Context) (revision int64, err error) {
+	err = db.row(ctx, "SELECT value FROM revisions WHERE name = 'access'").Scan(&revision)
+	return revision, classify(err)
+}
+
+// Revisions implements [registry.Store].
+func (db *DB) Revisions(ctx context.Context, t registry.Type, name string, project int64) (access int64, entries []registry.Revision, err error) {
+	const query = `
+		SELECT r.value, COALESCE(e.project_id, 0), COALESCE(e.id, 0), COALESCE(e.revision, 0)
+		FROM revisions r LEFT JOIN entries e ON e.type = $1 AND e.name = $2`
+	var rows *sql.Rows
+	if project != 0 {
+		rows, err = db.rows(ctx, query+" AND e.project_id = $3 WHERE r.name = 'access'", t, name, project)
+	} else {
+		rows, err = db.rows(ctx, query+" WHERE r.name = 'access' ORDER BY e.project_id", t, name)
+	}
+	if err != nil {
+		return 0, nil, classify(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var r registry.Revision
+		if err := rows.Scan(&access, &r.ProjectID, &r.EntryID, &r.Revision); err != nil {
+			return 0, nil, classify(err)
+		}
+		if r.EntryID != 0 {
+			entries = append(entries, r)
+		}
+	}
+	return access, entries, classify(rows.Err())
+}
+
+// row and rows run one compiled query on the readers, outside a transaction. The context is not passed on: these are
+// point queries of microseconds, and watching a context costs SQLite's driver a goroutine for each.
+func (db *DB) row(ctx context.Context, query string, args ...any) *sql.Row {
+	stmt, err := db.prepared(db.reader, query)
+	if err != nil || stmt == nil {
+		return db.reader.QueryRowContext(ctx, query, args...)
+	}
+	return stmt.QueryRow(args...)
+}
+
+func (db *DB) rows(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	stmt, err := db.prepared(db.reader, query)
+	if err != nil {
+		return nil, err
+	}
+	if stmt == nil {
+		return db.reader.QueryContext(ctx, query, args...)
+	}
+	return stmt.Query(args...)
+}
+
+// prepared returns the compiled query of a SQLite pool, and nil for PostgreSQL.
+func (db *DB) prepared(pool *sql.DB, query string) (*sql.Stmt, error) {
+	statements := db.statements[pool]
+	if statements == nil {
+		return nil, nil
+	}
+	if stmt, ok := statements.Load(query); ok {
+		return stmt.(*sql.Stmt), nil
+	}
+	stmt, err := pool.Prepare(query)
+	if err != nil {
+		return nil, err
+	}
+	if other, raced := statements.LoadOrStore(query, stmt); raced {
+		stmt.Close()
+		return other.(*sql.Stmt), nil
+	}
+	return stmt, nil
+}
+
+// classify gives a driver's error its kind.
+func classify(err error) error {
+	if err == nil {
+		return nil
+	}
+	var lite *sqlite.Error
+	var pg *pgconn.PgError
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return registry.Errorf(registry.NotFound, "404 Not found")
+	case errors.As(err, &lite):
+		switch lite.Code() {
+		case sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY:
+			return &registry.Error{Kind: registry.Conflict, Message: "has already been taken", Err: err}
+		case sqlite3.SQLITE_FULL:
+			return &registry.Error{Kind: registry.Full, Message: "no space left", Err: err}
+		case sqlite3.SQLITE_BUSY:
+			return &registry.Error{Kind: registry.Unavailable, Message: "the database is busy", Err: err}
+		}
+	case errors.As(err, &pg):
+		switch {
+		case pg.Code == "23505":
+			return &registry.Error{Kind: registry.Conflict, Message: "has already been taken", Err: err}
+		case pg.Code == "53100":
+			return &registry.Error{Kind: registry.Full, Message: "no space left", Err: err}
+		case strings.HasPrefix(pg.Code, "53") || strings.HasPrefix(pg.Code, "57P"):
+			return &registry.Error{Kind: registry.Unavailable, Message: "the database is not available", Err: err}
+		}
+	}
+	var connect *pgconn.ConnectError
+	if errors.As(err, &connect) {
+		return &registry.Error{Kind: registry.Unavailable, Message: "the database is not available", Err: err}
+	}
+	return fmt.Errorf("database: %w", err)
+}

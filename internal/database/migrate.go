@@ -1,0 +1,58 @@
+package database
+
+import (
+	"context"
+	"embed"
+	"io/fs"
+	"strings"
+	"testing/fstest"
+
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/lock"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// The few words in which the two schemas differ. Ids are never given twice, also after a row is deleted: revisions of
+// a dead project must not pass for those of a new one.
+var dialectWords = map[dialect]*strings.Replacer{
+	sqliteDialect: strings.NewReplacer(
+		"{{id}}", "INTEGER PRIMARY KEY AUTOINCREMENT",
+		"{{bytes}}", "BLOB",
+		"{{prefix_search}}", ""),
+	postgresDialect: strings.NewReplacer(
+		"{{id}}", "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY",
+		"{{bytes}}", "BYTEA",
+		"{{prefix_search}}", "text_pattern_ops"),
+}
+
+// migrate brings the schema up to date. Nodes that start at once on one PostgreSQL take turns.
+func (db *DB) migrate(ctx context.Context) error {
+	files := fstest.MapFS{}
+	names, err := fs.Glob(migrations, "migrations/*.sql")
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		text, err := migrations.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		files[strings.TrimPrefix(name, "migrations/")] = &fstest.MapFile{Data: []byte(dialectWords[db.dialect].Replace(string(text)))}
+	}
+	gooseDialect, options := goose.DialectSQLite3, []goose.ProviderOption{}
+	if db.dialect == postgresDialect {
+		locker, err := lock.NewPostgresSessionLocker()
+		if err != nil {
+			return err
+		}
+		gooseDialect, options = goose.DialectPostgres, append(options, goose.WithSessionLocker(locker))
+	}
+	provider, err := goose.NewProvider(gooseDialect, db.writer, files, options...)
+	if err != nil {
+		return err
+	}
+	_, err = provider.Up(ctx)
+	return err
+}

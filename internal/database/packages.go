@@ -1,0 +1,240 @@
+package database
+
+import (
+	"database/sql"
+	"fmt"
+	"strings"
+
+	"packhouse/internal/registry"
+)
+
+// ---- entries
+
+const entryColumns = "e.id, e.project_id, e.type, e.name, e.revision, e.latest_id, e.created_at, e.updated_at"
+
+func scanEntry(row scanner) (*registry.Entry, error) {
+	e := &registry.Entry{}
+	return e, row.Scan(&e.ID, &e.ProjectID, &e.Type, &e.Name, &e.Revision, &e.LatestID, asTime{&e.CreatedAt}, asTime{&e.UpdatedAt})
+}
+
+// TouchEntry is one statement, so that whoever comes second waits for the row and sees the first one's revision.
+func (t *tx) TouchEntry(project int64, kind registry.Type, name string) (*registry.Entry, error) {
+	return get(t, scanEntry, `
+		INSERT INTO entries AS e (project_id, type, name, revision, latest_id, search, created_at, updated_at)
+		VALUES ($1, $2, $3, 1, 0, '', $4, $4)
+		ON CONFLICT (type, name, project_id) DO UPDATE SET revision = e.revision + 1, updated_at = excluded.updated_at
+		RETURNING id, project_id, type, name, revision, latest_id, created_at, updated_at`,
+		project, kind, name, millis(now()))
+}
+
+func (t *tx) SetLatest(entry, pkg int64) error {
+	return t.one("UPDATE entries SET latest_id = $2, search = COALESCE((SELECT p.search FROM packages p WHERE p.id = $2), '') WHERE id = $1", entry, pkg)
+}
+
+func (t *tx) Entry(project int64, kind registry.Type, name string) (*registry.Entry, error) {
+	return get(t, scanEntry, "SELECT "+entryColumns+" FROM entries e WHERE e.project_id = $1 AND e.type = $2 AND e.name = $3", project, kind, name)
+}
+
+func (t *tx) SearchEntries(f registry.EntryFilter) (entries []*registry.Entry, total int, err error) {
+	c := conditions{}
+	c.add("e.latest_id <> 0")
+	c.add("e.type = $?", f.Type)
+	if f.Project != 0 {
+		c.add("e.project_id = $?", f.Project)
+	}
+	if f.Group != nil {
+		c.add("p.lineage LIKE $?", lineageText(f.Group.Lineage)+"%")
+	}
+	c.visible(f.Viewer)
+	for _, term := range f.Terms {
+		c.add(`e.search LIKE $? ESCAPE '\'`, "%"+escapeLike(strings.ToLower(term))+"%")
+	}
+	from := " FROM entries e JOIN projects p ON p.id = e.project_id WHERE " + c.String()
+	err = t.each(func(row scanner) error { return row.Scan(&total) }, "SELECT COUNT(*)"+from, c.args...)
+	if err != nil || total == 0 {
+		return nil, 0, err
+	}
+	n := len(c.args)
+	entries, err = list(t, scanEntry, fmt.Sprintf("SELECT %s%s ORDER BY e.name, e.id LIMIT $%d OFFSET $%d", entryColumns, from, n+1, n+2),
+		append(c.args, f.Limit, f.Offset)...)
+	return entries, total, err
+}
+
+// conditions collects parts of a WHERE; "$?" in a part stands for the number of its next argument.
+type conditions struct {
+	parts []string
+	args  []any
+}
+
+func (c *conditions) add(part string, args ...any) {
+	for _, arg := range args {
+		c.args = append(c.args, arg)
+		part = strings.Replace(part, "$?", fmt.Sprintf("$%d", len(c.args)), 1)
+	}
+	c.parts = append(c.parts, part)
+}
+
+func (c *conditions) String() string { return strings.Join(c.parts, " AND ") }
+
+// visible restricts to projects p whose packages the viewer may read: the same rule as access.View.Authorize, in SQL.
+func (c *conditions) visible(v registry.Viewer) {
+	c.add("p.registry_access <> 'disabled'")
+	if v.All {
+		return
+	}
+	or := conditions{args: c.args}
+	or.add("(p.visibility = 'public' AND p.registry_access <> 'private')")
+	or.add("p.registry_access = 'public'")
+	if v.Project != 0 {
+		or.add("p.id = $?", v.Project)
+	}
+	if v.Group != 0 {
+		or.add("p.lineage LIKE $?", fmt.Sprintf("%%/%d/%%", v.Group))
+	}
+	if v.UserID != 0 && v.Project == 0 {
+		if !v.External {
+			or.add("(p.visibility = 'internal' AND p.registry_access <> 'private')")
+		}
+		at := millis(now())
+		or.add("EXISTS (SELECT 1 FROM namespaces n WHERE n.owner_id = $? AND n.id = p.namespace_id)", v.UserID)
+		or.add("EXISTS (SELECT 1 FROM members m WHERE m.user_id = $? AND m.project_id = p.id AND m.level >= 10 AND (m.expires_at = 0 OR m.expires_at > $?))", v.UserID, at)
+		or.add(`EXISTS (SELECT 1 FROM members m JOIN namespaces n ON n.id = m.namespace_id
+			WHERE m.user_id = $? AND m.level >= 10 AND (m.expires_at = 0 OR m.expires_at > $?) AND p.lineage LIKE n.lineage || '%')`, v.UserID, at)
+	}
+	c.args = or.args
+	c.add("(" + strings.Join(or.parts, " OR ") + ")")
+}
+
+func escapeLike(s string) string {
+	return strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(s)
+}
+
+// ---- packages
+
+const packageColumns = "p.id, p.project_id, p.entry_id, p.type, p.name, p.version, p.status, p.status_message, p.creator_id, p.pipeline_id, p.root_id, p.created_at, p.last_downloaded_at"
+
+// A client may install what is default, hidden or deprecated.
+const installable = "p.status IN (0, 1, 5)"
+
+func packageFields(p *registry.Package) []any {
+	return []any{&p.ID, &p.ProjectID, &p.EntryID, &p.Type, &p.Name, &p.Version, &p.Status, &p.StatusMessage, asID{&p.CreatorID}, asID{&p.PipelineID},
+		asID{&p.RootID}, asTime{&p.CreatedAt}, asTime{&p.LastDownloadedAt}}
+}
+
+func scanPackage(row scanner) (*registry.Package, error) {
+	p := &registry.Package{}
+	return p, row.Scan(packageFields(p)...)
+}
+
+func (t *tx) CreatePackage(p *registry.Package) error {
+	p.CreatedAt = now()
+	return t.insert(&p.ID, `
+		INSERT INTO packages (project_id, entry_id, type, name, version, status, status_message, creator_id, pipeline_id, root_id, created_at, last_downloaded_at, search)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 0, $12)`,
+		p.ProjectID, p.EntryID, p.Type, p.Name, p.Version, p.Status, p.StatusMessage, nullable(p.CreatorID), nullable(p.PipelineID), nullable(p.RootID), millis(p.CreatedAt),
+		strings.ToLower(p.Name+"\n"+p.Words))
+}
+
+func (t *tx) UpdatePackage(p *registry.Package) error {
+	return t.one("UPDATE packages SET status = $2, status_message = $3 WHERE id = $1", p.ID, p.Status, p.StatusMessage)
+}
+
+func (t *tx) DeletePackage(id int64) error {
+	return t.one("DELETE FROM packages WHERE id = $1", id)
+}
+
+func (t *tx) Package(id int64) (*registry.Package, error) {
+	return get(t, scanPackage, "SELECT "+packageColumns+" FROM packages p WHERE p.id = $1", id)
+}
+
+func (t *tx) PackageByVersion(entry int64, version string) (*registry.Package, error) {
+	return get(t, scanPackage, "SELECT "+packageColumns+" FROM packages p WHERE p.entry_id = $1 AND p.version = $2 AND "+installable, entry, version)
+}
+
+func (t *tx) Packages(entries []int64) ([]*registry.Package, error) {
+	if len(entries) == 0 {
+		return nil, nil
+	}
+	set, args := in(nil, entries)
+	return list(t, scanPackage, "SELECT "+packageColumns+" FROM packages p WHERE p.entry_id IN "+set+" AND "+installable+" ORDER BY p.id", args...)
+}
+
+func (t *tx) CreateFile(f *registry.File) error {
+	f.CreatedAt = now()
+	return t.insert(&f.ID, `
+		INSERT INTO package_files (package_id, name, size, md5, sha1, sha256, sha512, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
+		f.PackageID, f.Name, f.Size, f.MD5, f.SHA1, f.SHA256, f.SHA512, millis(f.CreatedAt))
+}
+
+func (t *tx) Files(pkg int64) ([]*registry.File, error) {
+	return list(t, func(row scanner) (*registry.File, error) {
+		f := &registry.File{}
+		return f, row.Scan(&f.ID, &f.PackageID, &f.Name, &f.Size, &f.MD5, &f.SHA1, &f.SHA256, &f.SHA512, asTime{&f.CreatedAt})
+	}, "SELECT id, package_id, name, size, md5, sha1, sha256, sha512, created_at FROM package_files WHERE package_id = $1 ORDER BY id", pkg)
+}
+
+// ---- fragments
+
+func (t *tx) SetFragment(pkg int64, variant string, body []byte) error {
+	return t.one(`INSERT INTO fragments (package_id, variant, body) VALUES ($1, $2, $3)
+		ON CONFLICT (package_id, variant) DO UPDATE SET body = excluded.body`, pkg, variant, body)
+}
+
+const fragmentColumns = "SELECT " + packageColumns + ", f.body FROM packages p JOIN fragments f ON f.package_id = p.id AND f.variant = $1 WHERE "
+
+func (t *tx) Fragments(packages []int64, variant string, f func(*registry.Package, []byte) error) error {
+	if len(packages) == 0 {
+		return nil
+	}
+	set, args := in([]any{variant}, packages)
+	return t.fragments(f, fragmentColumns+"p.id IN "+set, args)
+}
+
+func (t *tx) EachFragment(entries []int64, variant string, f func(*registry.Package, []byte) error) error {
+	if len(entries) == 0 {
+		return nil
+	}
+	set, args := in([]any{variant}, entries)
+	where := "p.entry_id IN " + set + " AND " + installable
+	if len(entries) > 1 {
+		where = "p.id IN (SELECT MAX(p.id) FROM packages p WHERE " + where + " GROUP BY p.version)"
+	}
+	return t.fragments(f, fragmentColumns+where, args)
+}
+
+func (t *tx) fragments(f func(*registry.Package, []byte) error, query string, args []any) error {
+	var body sql.RawBytes
+	return t.each(func(row scanner) error {
+		p := registry.Package{}
+		if err := row.Scan(append(packageFields(&p), &body)...); err != nil {
+			return err
+		}
+		return f(&p, body)
+	}, query+" ORDER BY p.id", args...)
+}
+
+// ---- tags
+
+func (t *tx) SetTag(tag *registry.Tag) error {
+	tag.UpdatedAt = now()
+	return t.row(func(row scanner) error { return row.Scan(&tag.ID, asTime{&tag.CreatedAt}) }, `
+		INSERT INTO tags (entry_id, name, package_id, created_at, updated_at) VALUES ($1, $2, $3, $4, $4)
+		ON CONFLICT (entry_id, name) DO UPDATE SET package_id = excluded.package_id, updated_at = excluded.updated_at
+		RETURNING id, created_at`, tag.EntryID, tag.Name, tag.PackageID, millis(tag.UpdatedAt))
+}
+
+func (t *tx) DeleteTag(entry int64, name string) error {
+	return t.one("DELETE FROM tags WHERE entry_id = $1 AND name = $2", entry, name)
+}
+
+func (t *tx) Tags(entries []int64) ([]*registry.Tag, error) {
+	if len(entries) == 0 {
+		return nil, nil
+	}
+	set, args := in(nil, entries)
+	return list(t, func(row scanner) (*registry.Tag, error) {
+		tag := &registry.Tag{}
+		return tag, row.Scan(&tag.ID, &tag.EntryID, &tag.Name, &tag.PackageID, &tag.Version, asTime{&tag.CreatedAt}, asTime{&tag.UpdatedAt})
+	}, "SELECT t.id, t.entry_id, t.name, t.package_id, p.version, t.created_at, t.updated_at FROM tags t JOIN packages p ON p.id = t.package_id WHERE t.entry_id IN "+set+
+		" ORDER BY t.updated_at, t.id", args...)
+}

@@ -1,0 +1,259 @@
+package database
+
+import (
+	"strings"
+	"time"
+
+	"packhouse/internal/registry"
+)
+
+// ---- users
+
+const userColumns = "u.id, u.username, u.name, u.email, u.password_hash, u.admin, u.external, u.bot, u.blocked, u.created_at, n.id"
+const userTables = "users u JOIN namespaces n ON n.owner_id = u.id"
+
+func scanUser(row scanner) (*registry.User, error) {
+	u := &registry.User{}
+	return u, row.Scan(&u.ID, &u.Username, &u.Name, &u.Email, &u.PasswordHash, &u.Admin, &u.External, &u.Bot, &u.Blocked,
+		asTime{&u.CreatedAt}, &u.NamespaceID)
+}
+
+// emailKey makes the unique form of an address; bots have none.
+func emailKey(email string) any {
+	if email == "" {
+		return nil
+	}
+	return strings.ToLower(email)
+}
+
+func (t *tx) CreateUser(u *registry.User) error {
+	u.CreatedAt = now()
+	err := t.insert(&u.ID, `
+		INSERT INTO users (username, username_key, name, email, email_key, password_hash, admin, external, bot, blocked, created_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
+		u.Username, strings.ToLower(u.Username), u.Name, u.Email, emailKey(u.Email), u.PasswordHash, u.Admin, u.External, u.Bot, u.Blocked, millis(u.CreatedAt))
+	if err != nil {
+		return err
+	}
+	// The personal namespace is as open as can be; what is in it has its own visibility.
+	personal := &registry.Group{OwnerID: u.ID, Name: u.Name, Path: u.Username, FullPath: u.Username, Visibility: registry.Public}
+	if err := t.CreateGroup(personal); err != nil {
+		return err
+	}
+	u.NamespaceID = personal.ID
+	return nil
+}
+
+func (t *tx) UpdateUser(u *registry.User) error {
+	return t.changedAccess(t.one(`
+		UPDATE users SET name = $2, email = $3, email_key = $4, password_hash = $5, admin = $6, external = $7, blocked = $8 WHERE id = $1`,
+		u.ID, u.Name, u.Email, emailKey(u.Email), u.PasswordHash, u.Admin, u.External, u.Blocked))
+}
+
+func (t *tx) User(id int64) (*registry.User, error) {
+	return get(t, scanUser, "SELECT "+userColumns+" FROM "+userTables+" WHERE u.id = $1", id)
+}
+
+func (t *tx) UserByUsername(username string) (*registry.User, error) {
+	return get(t, scanUser, "SELECT "+userColumns+" FROM "+userTables+" WHERE u.username_key = $1", strings.ToLower(username))
+}
+
+func (t *tx) CountUsers() (count int, err error) {
+	err = t.row(func(row scanner) error { return row.Scan(&count) }, "SELECT COUNT(*) FROM users")
+	return count, err
+}
+
+// ---- groups and projects
+
+const groupColumns = "n.id, n.parent_id, n.owner_id, n.name, n.path, n.full_path, n.description, n.visibility, n.lineage, n.created_at"
+
+func scanGroup(row scanner) (*registry.Group, error) {
+	g := &registry.Group{}
+	return g, row.Scan(&g.ID, asID{&g.ParentID}, asID{&g.OwnerID}, &g.Name, &g.Path, &g.FullPath, &g.Description, &g.Visibility,
+		asLineage{&g.Lineage}, asTime{&g.CreatedAt})
+}
+
+func (t *tx) CreateGroup(g *registry.Group) error {
+	var above []int64
+	if g.ParentID != 0 {
+		parent, err := t.Group(g.ParentID)
+		if err != nil {
+			return err
+		}
+		above, g.FullPath = parent.Lineage, parent.FullPath+"/"+g.Path
+	} else {
+		g.FullPath = g.Path
+	}
+	g.CreatedAt = now()
+	err := t.insert(&g.ID, `
+		INSERT INTO namespaces (parent_id, owner_id, name, path, full_path, description, visibility, lineage, created_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, '', $8)`,
+		nullable(g.ParentID), nullable(g.OwnerID), g.Name, g.Path, g.FullPath, g.Description, g.Visibility, millis(g.CreatedAt))
+	if err != nil {
+		return err
+	}
+	g.Lineage = append(append([]int64{}, above...), g.ID)
+	if err := t.one("UPDATE namespaces SET lineage = $2 WHERE id = $1", g.ID, lineageText(g.Lineage)); err != nil {
+		return err
+	}
+	return t.changedAccess(t.one("INSERT INTO routes (path, namespace_id) VALUES ($1, $2)", strings.ToLower(g.FullPath), g.ID))
+}
+
+func (t *tx) Group(id int64) (*registry.Group, error) {
+	return get(t, scanGroup, "SELECT "+groupColumns+" FROM namespaces n WHERE n.id = $1", id)
+}
+
+func (t *tx) GroupByPath(fullPath string) (*registry.Group, error) {
+	return get(t, scanGroup, "SELECT "+groupColumns+" FROM routes r JOIN namespaces n ON n.id = r.namespace_id WHERE r.path = $1", strings.ToLower(fullPath))
+}
+
+const projectColumns = "p.id, p.namespace_id, p.creator_id, p.name, p.path, p.full_path, p.description, p.visibility, p.registry_access, p.archived, p.lineage, p.created_at, p.updated_at"
+
+func scanProject(row scanner) (*registry.Project, error) {
+	p := &registry.Project{}
+	return p, row.Scan(&p.ID, &p.NamespaceID, asID{&p.CreatorID}, &p.Name, &p.Path, &p.FullPath, &p.Description, &p.Visibility, &p.RegistryAccess, &p.Archived,
+		asLineage{&p.Lineage}, asTime{&p.CreatedAt}, asTime{&p.UpdatedAt})
+}
+
+func (t *tx) CreateProject(p *registry.Project) error {
+	namespace, err := t.Group(p.NamespaceID)
+	if err != nil {
+		return err
+	}
+	p.CreatedAt = now()
+	p.UpdatedAt, p.FullPath, p.Lineage = p.CreatedAt, namespace.FullPath+"/"+p.Path, namespace.Lineage
+	err = t.insert(&p.ID, `
+		INSERT INTO projects (namespace_id, creator_id, name, path, full_path, description, visibility, registry_access, archived, lineage, created_at, updated_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11)`,
+		p.NamespaceID, nullable(p.CreatorID), p.Name, p.Path, p.FullPath, p.Description, p.Visibility, p.RegistryAccess, p.Archived,
+		lineageText(p.Lineage), millis(p.CreatedAt))
+	if err != nil {
+		return err
+	}
+	return t.changedAccess(t.one("INSERT INTO routes (path, project_id) VALUES ($1, $2)", strings.ToLower(p.FullPath), p.ID))
+}
+
+func (t *tx) Project(id int64) (*registry.Project, error) {
+	return get(t, scanProject, "SELECT "+projectColumns+" FROM projects p WHERE p.id = $1", id)
+}
+
+func (t *tx) ProjectByPath(fullPath string) (*registry.Project, error) {
+	return get(t, scanProject, "SELECT "+projectColumns+" FROM routes r JOIN projects p ON p.id = r.project_id WHERE r.path = $1", strings.ToLower(fullPath))
+}
+
+// ---- members
+
+func (t *tx) CreateMember(m *registry.Member) error {
+	m.CreatedAt = now()
+	return t.changedAccess(t.one(`
+		INSERT INTO members (user_id, namespace_id, project_id, level, expires_at, created_at) VALUES ($1, $2, $3, $4, $5, $6)`,
+		m.UserID, nullable(m.GroupID), nullable(m.ProjectID), m.Level, millis(m.ExpiresAt), millis(m.CreatedAt)))
+}
+
+func (t *tx) Members(group, project int64) ([]*registry.Member, error) {
+	return list(t, func(row scanner) (*registry.Member, error) {
+		m := &registry.Member{}
+		return m, row.Scan(&m.UserID, asID{&m.GroupID}, asID{&m.ProjectID}, &m.Level, asTime{&m.ExpiresAt}, asTime{&m.CreatedAt})
+	}, `SELECT user_id, namespace_id, project_id, level, expires_at, created_at FROM members
+		WHERE namespace_id = $1 OR project_id = $2 ORDER BY user_id`, nullable(group), nullable(project))
+}
+
+func (t *tx) EffectiveLevel(user, project int64, lineage []int64) (level registry.Level, until time.Time, err error) {
+	args := []any{user, millis(now()), project}
+	groups, args := in(args, lineage)
+	err = t.each(func(row scanner) error {
+		var each registry.Level
+		var end time.Time
+		if err := row.Scan(&each, asTime{&end}); err != nil {
+			return err
+		}
+		level = max(level, each)
+		if !end.IsZero() && (until.IsZero() || end.Before(until)) {
+			until = end
+		}
+		return nil
+	}, `SELECT level, expires_at FROM members
+		WHERE user_id = $1 AND (expires_at = 0 OR expires_at > $2) AND (project_id = $3 OR namespace_id IN `+groups+`)
+		UNION ALL
+		SELECT CAST(50 AS INTEGER), CAST(0 AS BIGINT) FROM namespaces WHERE owner_id = $1 AND id IN `+groups, args...)
+	return level, until, err
+}
+
+// ---- tokens
+
+const tokenColumns = "id, kind, name, description, username, user_id, namespace_id, project_id, pipeline_id, scopes, hash, revoked, created_at, expires_at, last_used_at"
+
+func scanToken(row scanner) (*registry.Token, error) {
+	k := &registry.Token{}
+	var scopes string
+	err := row.Scan(&k.ID, &k.Kind, &k.Name, &k.Description, &k.Username, asID{&k.UserID}, asID{&k.GroupID}, asID{&k.ProjectID}, asID{&k.PipelineID},
+		&scopes, &k.Hash, &k.Revoked, asTime{&k.CreatedAt}, asTime{&k.ExpiresAt}, asTime{&k.LastUsedAt})
+	k.Scopes = strings.Fields(scopes)
+	return k, err
+}
+
+func (t *tx) CreateToken(k *registry.Token) error {
+	k.CreatedAt = now()
+	return t.changedAccess(t.insert(&k.ID, `
+		INSERT INTO tokens (kind, name, description, username, user_id, namespace_id, project_id, pipeline_id, scopes, hash, revoked, created_at, expires_at, last_used_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 0)`,
+		k.Kind, k.Name, k.Description, k.Username, nullable(k.UserID), nullable(k.GroupID), nullable(k.ProjectID), nullable(k.PipelineID),
+		strings.Join(k.Scopes, " "), k.Hash, k.Revoked, millis(k.CreatedAt), millis(k.ExpiresAt)))
+}
+
+func (t *tx) Token(id int64) (*registry.Token, error) {
+	return get(t, scanToken, "SELECT "+tokenColumns+" FROM tokens WHERE id = $1", id)
+}
+
+func (t *tx) TokenByHash(hash []byte) (*registry.Token, error) {
+	return get(t, scanToken, "SELECT "+tokenColumns+" FROM tokens WHERE hash = $1", hash)
+}
+
+func (t *tx) Tokens(f registry.TokenFilter) ([]*registry.Token, error) {
+	return list(t, scanToken, "SELECT "+tokenColumns+` FROM tokens
+		WHERE ($1 = '' OR kind = $1) AND ($2 = 0 OR user_id = $2) AND ($3 = 0 OR namespace_id = $3) AND ($4 = 0 OR project_id = $4) ORDER BY id`,
+		string(f.Kind), f.UserID, f.GroupID, f.ProjectID)
+}
+
+func (t *tx) RevokeToken(id int64) error {
+	return t.changedAccess(t.one("UPDATE tokens SET revoked = TRUE WHERE id = $1", id))
+}
+
+func (t *tx) UseToken(id int64, at time.Time) error {
+	_, err := t.exec("UPDATE tokens SET last_used_at = $2 WHERE id = $1 AND last_used_at < $2", id, millis(at))
+	return err
+}
+
+func (t *tx) CreatePipeline(p *registry.Pipeline) error {
+	p.CreatedAt = now()
+	return t.insert(&p.ID, `
+		INSERT INTO pipelines (project_id, user_id, ref, sha, source, web_url, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
+		p.ProjectID, nullable(p.UserID), p.Ref, p.SHA, p.Source, p.WebURL, millis(p.CreatedAt))
+}
+
+// ---- logins
+
+func (t *tx) CreateLogin(l *registry.Login) error {
+	l.CreatedAt = now()
+	return t.one("INSERT INTO logins (hash, address, created_at, expires_at) VALUES ($1, $2, $3, $4)",
+		l.Hash, l.Address, millis(l.CreatedAt), millis(l.ExpiresAt))
+}
+
+func (t *tx) Login(hash []byte) (*registry.Login, error) {
+	return get(t, func(row scanner) (*registry.Login, error) {
+		l := &registry.Login{}
+		return l, row.Scan(&l.Hash, asID{&l.UserID}, &l.Address, asTime{&l.CreatedAt}, asTime{&l.ExpiresAt})
+	}, "SELECT hash, user_id, address, created_at, expires_at FROM logins WHERE hash = $1 AND expires_at > $2", hash, millis(now()))
+}
+
+func (t *tx) ApproveLogin(hash []byte, user int64) error {
+	return t.one("UPDATE logins SET user_id = $2 WHERE hash = $1 AND user_id IS NULL AND expires_at > $3", hash, user, millis(now()))
+}
+
+func (t *tx) DeleteLogin(hash []byte) error {
+	if err := t.one("DELETE FROM logins WHERE hash = $1", hash); err != nil {
+		return err
+	}
+	_, err := t.exec("DELETE FROM logins WHERE expires_at <= $1", millis(now()))
+	return err
+}

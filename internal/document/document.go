@@ -1,0 +1,287 @@
+// Package document serves index documents: the packument, simple page, registration or provider file that tells a
+// package manager what versions there are.
+//
+// A document is a pure function of its [Key]: format, variant, name, URL prefix, and the revisions of the entries that
+// this caller may see. So a reader who knows the key, from one query, knows the ETag, and needs the document itself
+// only when the client has not got it. Documents are kept compressed, one build at a time for each key, bounded in
+// bytes and evicted by use. None is ever served past its revision: a change makes another key.
+package document
+
+import (
+	"bytes"
+	"container/list"
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/klauspost/compress/gzip"
+	"golang.org/x/sync/singleflight"
+
+	"packhouse/internal/registry"
+)
+
+// rendering is part of each ETag. Raise it when documents come out differently for the same data.
+const rendering = "1"
+
+// Key identifies the content of a document.
+type Key string
+
+// MakeKey joins what a document depends on. Entries have to come in a fixed order.
+func MakeKey(format registry.Type, variant, name, prefix string, entries []registry.Revision) Key {
+	b := make([]byte, 0, 128)
+	for _, part := range []string{rendering, string(format), variant, name, prefix} {
+		b = append(append(b, part...), 0)
+	}
+	for _, e := range entries {
+		b = strconv.AppendInt(b, e.EntryID, 10)
+		b = append(b, ':')
+		b = strconv.AppendInt(b, e.Revision, 10)
+		b = append(b, ' ')
+	}
+	return Key(b)
+}
+
+// tag is the middle of the document's strong ETag. The compressed form has another one (RFC 9110, 8.8.3).
+func (k Key) tag() string {
+	sum := sha256.Sum256([]byte(k))
+	return base64.RawURLEncoding.EncodeToString(sum[:15])
+}
+
+// Built is a document as its builder found it.
+type Built struct {
+	Key      Key       // of the state that was read: that of the request, or a later one
+	Modified time.Time // for Last-Modified
+}
+
+// Request is what a format knows when somebody asks for a document.
+type Request struct {
+	Key         Key
+	ContentType string
+	// Build writes the document, from one snapshot of the store. It may run for several requests at once, so ctx is
+	// none of theirs.
+	Build func(ctx context.Context, w io.Writer) (Built, error)
+}
+
+// Cache keeps documents.
+type Cache struct {
+	limit  int64 // bytes
+	builds singleflight.Group
+
+	mu   sync.Mutex
+	kept map[Key]*list.Element // of *document
+	used *list.List            // the one used last comes first
+	size int64
+}
+
+type document struct {
+	key                       Key
+	gzip                      []byte
+	plainSize                 int64
+	modified                  time.Time
+	plainTag, gzipTag         []string // header values, made once
+	plainLength, gzipLength   []string
+	contentType, lastModified []string
+}
+
+// overhead is what a kept document costs besides its bytes, roughly.
+const overhead = 1 << 10
+
+// NewCache makes a cache of so many bytes.
+func NewCache(limit int64) *Cache {
+	return &Cache{limit: limit, kept: map[Key]*list.Element{}, used: list.New()}
+}
+
+var (
+	vary         = []string{"Accept, Accept-Encoding, Authorization"}
+	cacheControl = []string{"private, max-age=0, must-revalidate"}
+	gzipEncoding = []string{"gzip"}
+)
+
+// Serve answers a GET or HEAD for a document.
+func (c *Cache) Serve(w http.ResponseWriter, r *http.Request, request Request) error {
+	header := w.Header()
+	header["Vary"] = vary
+	header["Cache-Control"] = cacheControl
+	compressed := acceptsGzip(r.Header)
+	// Only the ETag is trusted: Last-Modified counts in seconds, in which two versions may have been published.
+	if match := r.Header["If-None-Match"]; len(match) > 0 {
+		tag := request.Key.tag()
+		if matches(match, tag) {
+			header["Etag"] = []string{quote(tag, compressed)}
+			w.WriteHeader(http.StatusNotModified)
+			return nil
+		}
+	}
+	doc := c.get(request.Key)
+	if doc == nil {
+		built, err, _ := c.builds.Do(string(request.Key), func() (any, error) {
+			if doc := c.get(request.Key); doc != nil {
+				return doc, nil
+			}
+			return c.build(context.WithoutCancel(r.Context()), request)
+		})
+		if err != nil {
+			return err
+		}
+		doc = built.(*document)
+	}
+	header["Content-Type"] = doc.contentType
+	header["Last-Modified"] = doc.lastModified
+	if compressed {
+		header["Etag"], header["Content-Length"], header["Content-Encoding"] = doc.gzipTag, doc.gzipLength, gzipEncoding
+		w.Write(doc.gzip) // an error is the client's hanging up
+		return nil
+	}
+	header["Etag"], header["Content-Length"] = doc.plainTag, doc.plainLength
+	if r.Method == http.MethodHead {
+		return nil
+	}
+	plain, err := gzip.NewReader(bytes.NewReader(doc.gzip))
+	if err != nil {
+		return err
+	}
+	io.Copy(w, plain)
+	return nil
+}
+
+func (c *Cache) build(ctx context.Context, request Request) (*document, error) {
+	var buffer bytes.Buffer
+	zip := gzipWriters.Get().(*gzip.Writer)
+	defer gzipWriters.Put(zip)
+	zip.Reset(&buffer)
+	counter := &counting{Writer: zip}
+	built, err := request.Build(ctx, counter)
+	if err != nil {
+		return nil, err
+	}
+	if err := zip.Close(); err != nil {
+		return nil, err
+	}
+	tag := built.Key.tag()
+	doc := &document{
+		key:          built.Key,
+		gzip:         bytes.Clone(buffer.Bytes()), // without the buffer's spare room
+		plainSize:    counter.n,
+		modified:     built.Modified,
+		plainTag:     []string{quote(tag, false)},
+		gzipTag:      []string{quote(tag, true)},
+		plainLength:  []string{strconv.FormatInt(counter.n, 10)},
+		contentType:  []string{request.ContentType},
+		lastModified: []string{built.Modified.UTC().Format(http.TimeFormat)},
+	}
+	doc.gzipLength = []string{strconv.Itoa(len(doc.gzip))}
+	c.put(doc)
+	return doc, nil
+}
+
+var gzipWriters = sync.Pool{New: func() any {
+	w, _ := gzip.NewWriterLevel(nil, 5) // a level that exists
+	return w
+}}
+
+type counting struct {
+	io.Writer
+	n int64
+}
+
+func (c *counting) Write(p []byte) (int, error) {
+	n, err := c.Writer.Write(p)
+	c.n += int64(n)
+	return n, err
+}
+
+func (c *Cache) get(key Key) *document {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	element := c.kept[key]
+	if element == nil {
+		return nil
+	}
+	c.used.MoveToFront(element)
+	return element.Value.(*document)
+}
+
+// put keeps a document, unless it would take a good part of the room by itself.
+func (c *Cache) put(doc *document) {
+	size := int64(len(doc.gzip)) + overhead
+	if size > c.limit/4 {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.kept[doc.key] != nil {
+		return
+	}
+	c.kept[doc.key] = c.used.PushFront(doc)
+	c.size += size
+	for c.size > c.limit {
+		last := c.used.Back()
+		old := c.used.Remove(last).(*document)
+		delete(c.kept, old.key)
+		c.size -= int64(len(old.gzip)) + overhead
+	}
+}
+
+// Expand writes a fragment in which each NUL byte stands for the URL prefix. JSON and HTML cannot contain one.
+func Expand(w io.Writer, fragment []byte, prefix string) error {
+	for {
+		at := bytes.IndexByte(fragment, 0)
+		if at < 0 {
+			_, err := w.Write(fragment)
+			return err
+		}
+		if _, err := w.Write(fragment[:at]); err != nil {
+			return err
+		}
+		if _, err := io.WriteString(w, prefix); err != nil {
+			return err
+		}
+		fragment = fragment[at+1:]
+	}
+}
+
+func quote(tag string, compressed bool) string {
+	if compressed {
+		return `"` + tag + `-gzip"`
+	}
+	return `"` + tag + `"`
+}
+
+// matches tells whether an If-None-Match names the document in either form: its content is the same.
+func matches(header []string, tag string) bool {
+	for _, line := range header {
+		for candidate := range strings.SplitSeq(line, ",") {
+			candidate = strings.TrimSpace(candidate)
+			if candidate == "*" {
+				return true
+			}
+			candidate = strings.Trim(strings.TrimPrefix(candidate, "W/"), `"`)
+			if strings.TrimSuffix(candidate, "-gzip") == tag {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// acceptsGzip reads Accept-Encoding (RFC 9110, 12.5.3).
+func acceptsGzip(header http.Header) bool {
+	for _, line := range header["Accept-Encoding"] {
+		for part := range strings.SplitSeq(line, ",") {
+			coding, quality, _ := strings.Cut(strings.TrimSpace(part), ";")
+			coding = strings.TrimSpace(coding)
+			if coding != "gzip" && coding != "*" && coding != "x-gzip" {
+				continue
+			}
+			quality = strings.TrimSpace(quality)
+			return !(quality == "q=0" || strings.HasPrefix(quality, "q=0.") && strings.Trim(quality[4:], "0") == "")
+		}
+	}
+	return false
+}

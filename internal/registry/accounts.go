@@ -1,0 +1,134 @@
+package registry
+
+import (
+	"context"
+	"crypto/rand"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/crypto/bcrypt"
+)
+
+// signIns bounds how many passwords are checked at once: each takes a core for some 50 ms on purpose.
+var signIns = make(chan struct{}, 2)
+
+// passwordCost of bcrypt.
+const passwordCost = 10
+
+// noPassword stands in for the hash of users who do not exist, so that trying a name takes as long either way.
+var noPassword, _ = bcrypt.GenerateFromPassword([]byte(rand.Text()), passwordCost)
+
+// HashPassword returns the bcrypt hash of a password. It returns Invalid for one that bcrypt cannot hold or that is
+// too short to be one.
+func HashPassword(password string) (string, error) {
+	if len(password) < 8 {
+		return "", Errorf(Invalid, "Password is too short (minimum is 8 characters)")
+	}
+	hash, err := bcrypt.GenerateFromPassword([]byte(password), passwordCost)
+	if err != nil {
+		return "", Errorf(Invalid, "Password is too long (maximum is 72 bytes)")
+	}
+	return string(hash), nil
+}
+
+// SignIn returns the user with that name and password, and otherwise Unauthenticated, whatever was wrong.
+func (r *Registry) SignIn(ctx context.Context, username, password string) (*User, error) {
+	var user *User
+	err := r.Store.Read(ctx, func(tx Tx) (err error) {
+		user, err = tx.UserByUsername(username)
+		return err
+	})
+	if err != nil && KindOf(err) != NotFound {
+		return nil, err
+	}
+	hash := noPassword
+	if user != nil && user.PasswordHash != "" {
+		hash = []byte(user.PasswordHash)
+	}
+	select {
+	case signIns <- struct{}{}:
+		defer func() { <-signIns }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	if bcrypt.CompareHashAndPassword(hash, []byte(password)) != nil || user == nil || user.Blocked || user.Bot {
+		return nil, Errorf(Unauthenticated, "Incorrect username or password")
+	}
+	return user, nil
+}
+
+// IssueToken stores a token and returns its text, which cannot be had again. The token's kind, holder and scopes are
+// set by the caller.
+func (r *Registry) IssueToken(ctx context.Context, token *Token) (text string, err error) {
+	text = NewTokenText(token.Kind)
+	token.Hash = HashToken(text)
+	return text, r.Store.Write(ctx, func(tx Tx) error { return tx.CreateToken(token) })
+}
+
+// FirstStart creates the administrator root when there is no user yet. An empty password or token is generated and
+// returned; both are empty when they were given or there was nothing to do.
+func (r *Registry) FirstStart(ctx context.Context, password, token string) (newPassword, newToken string, err error) {
+	err = r.Store.Write(ctx, func(tx Tx) error {
+		newPassword, newToken = "", ""
+		if n, err := tx.CountUsers(); err != nil || n > 0 {
+			return err
+		}
+		chosenPassword, chosenToken := password, token
+		if password == "" {
+			newPassword = rand.Text()
+			chosenPassword = newPassword
+		}
+		if token == "" {
+			newToken = NewTokenText(PersonalToken)
+			chosenToken = newToken
+		}
+		hash, err := HashPassword(chosenPassword)
+		if err != nil {
+			return err
+		}
+		root := &User{Username: "root", Name: "Administrator", PasswordHash: hash, Admin: true}
+		if err := tx.CreateUser(root); err != nil {
+			return err
+		}
+		return tx.CreateToken(&Token{Kind: PersonalToken, Name: "first start", UserID: root.ID, Scopes: []string{ScopeAPI}, Hash: HashToken(chosenToken)})
+	})
+	if err != nil {
+		return "", "", err
+	}
+	return newPassword, newToken, nil
+}
+
+// pathPattern is what GitLab allows in a segment of a path.
+var pathPattern = regexp.MustCompile(`^[a-zA-Z0-9_.][a-zA-Z0-9_.-]*$`)
+
+// reservedPaths are top-level segments that are the server's own.
+var reservedPaths = []string{"-", "api", "assets", "groups", "explore", "admin", "dashboard", "help", "login", "profile", "projects", "search", "users", "v2"}
+
+// ValidPath checks one segment of a path of a user, group or project.
+func ValidPath(path string, top bool) error {
+	lower := strings.ToLower(path)
+	switch {
+	case len(path) > 255:
+		return Errorf(Invalid, "is too long (maximum is 255 characters)")
+	case !pathPattern.MatchString(path), strings.HasSuffix(path, "."), strings.HasSuffix(lower, ".git"), strings.HasSuffix(lower, ".atom"), strings.Contains(path, ".."), path == ".":
+		return Errorf(Invalid, "can contain only letters, digits, '_', '-' and '.'. Cannot start with '-' or end in '.', '.git' or '.atom'")
+	case top && slices.Contains(reservedPaths, lower):
+		return Errorf(Invalid, "%s is a reserved name", path)
+	}
+	return nil
+}
+
+// JobToken makes the token of a CI job and the pipeline that what it publishes belongs to.
+func (r *Registry) JobToken(ctx context.Context, pipeline *Pipeline, expires time.Time) (text string, err error) {
+	text = NewTokenText(JobToken)
+	err = r.Store.Write(ctx, func(tx Tx) error {
+		if err := tx.CreatePipeline(pipeline); err != nil {
+			return err
+		}
+		return tx.CreateToken(&Token{Kind: JobToken, Name: "job", UserID: pipeline.UserID, ProjectID: pipeline.ProjectID, PipelineID: pipeline.ID,
+			Hash: HashToken(text), ExpiresAt: expires})
+	})
+	return text, err
+}

@@ -1,0 +1,241 @@
+package registry
+
+import (
+	"context"
+	"slices"
+)
+
+// Registry is the rules about packages and the accounts that use them, over a store and the blobs.
+type Registry struct {
+	Store Store
+	Blobs Blobs
+}
+
+// Format is what the domain has to know of a format.
+type Format struct {
+	Type Type
+	// Compare orders two versions of the format: negative when a is the lower one.
+	Compare func(a, b string) int
+}
+
+// LatestTag is the tag whose package an entry shows as its latest version. Without one it is the highest version.
+const LatestTag = "latest"
+
+// Publication is all of one version, ready to be published: checked by its format, and its contents staged.
+type Publication struct {
+	Package   Package           // ProjectID, Type, Name, Version, Status and its message, CreatorID, PipelineID, Words
+	EntryName string            // Name in the format's canonical spelling
+	Claim     *Project          // set: name and version are claimed in the project's top-level namespace
+	Files     []PublicationFile // at least one
+	Fragments map[string][]byte // variant of index document → this version's own piece
+	Tags      []string
+}
+
+// PublicationFile is a file and its staged content.
+type PublicationFile struct {
+	Name    string
+	Content Staged
+}
+
+// Publish makes a version visible, whole, in one transaction: when it returns nil, the version is durable and part of
+// each document that is read from then on. Its cost does not depend on how many versions there are.
+//
+// It returns Conflict when the version exists: of any number of publishers at once, one wins. After an error nothing
+// is left; the caller discards what is staged in any case.
+func (r *Registry) Publish(ctx context.Context, format Format, p *Publication) (err error) {
+	defer Wrap(&err, "Publish(%d, %q, %q)", p.Package.ProjectID, p.EntryName, p.Package.Version)
+	return r.Store.Write(ctx, func(tx Tx) error {
+		pkg := &p.Package
+		entry, err := tx.TouchEntry(pkg.ProjectID, format.Type, p.EntryName)
+		if err != nil {
+			return err
+		}
+		pkg.EntryID, pkg.Type = entry.ID, format.Type
+		if p.Claim != nil {
+			pkg.RootID = p.Claim.RootID()
+		}
+		if err := tx.CreatePackage(pkg); err != nil {
+			return err
+		}
+		for variant, body := range p.Fragments {
+			if err := tx.SetFragment(pkg.ID, variant, body); err != nil {
+				return err
+			}
+		}
+		for _, tag := range p.Tags {
+			if err := tx.SetTag(&Tag{EntryID: entry.ID, Name: tag, PackageID: pkg.ID}); err != nil {
+				return err
+			}
+		}
+		if err := raiseLatest(tx, format, entry, p); err != nil {
+			return err
+		}
+		for _, file := range p.Files {
+			if err := tx.CreateFile(&File{PackageID: pkg.ID, Name: file.Name, Digests: file.Content.Digests()}); err != nil {
+				return err
+			}
+		}
+		// The contents come last, when nothing but the commit itself can fail any more.
+		for _, file := range p.Files {
+			if err := file.Content.Commit(ctx); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// raiseLatest sets an entry's latest version after one was added, without looking at the others.
+func raiseLatest(tx Tx, format Format, entry *Entry, p *Publication) error {
+	if !slices.Contains(p.Tags, LatestTag) && entry.LatestID != 0 {
+		tags, err := tx.Tags([]int64{entry.ID})
+		if err != nil {
+			return err
+		}
+		if slices.ContainsFunc(tags, func(t *Tag) bool { return t.Name == LatestTag }) {
+			return nil
+		}
+		latest, err := tx.Package(entry.LatestID)
+		if err != nil {
+			return err
+		}
+		if format.Compare(p.Package.Version, latest.Version) < 0 {
+			return nil
+		}
+	}
+	return tx.SetLatest(entry.ID, p.Package.ID)
+}
+
+// findLatest sets an entry's latest version anew.
+func findLatest(tx Tx, format Format, entry int64) error {
+	packages, err := tx.Packages([]int64{entry})
+	if err != nil {
+		return err
+	}
+	tags, err := tx.Tags([]int64{entry})
+	if err != nil {
+		return err
+	}
+	var id int64
+	if latest := Latest(format, packages, tags); latest != nil {
+		id = latest.ID
+	}
+	return tx.SetLatest(entry, id)
+}
+
+// Latest picks the latest version: the one with that tag, otherwise the highest. It is nil when there are none.
+func Latest(format Format, packages []*Package, tags []*Tag) *Package {
+	for _, tag := range slices.Backward(tags) {
+		if tag.Name == LatestTag {
+			if i := slices.IndexFunc(packages, func(p *Package) bool { return p.ID == tag.PackageID }); i >= 0 {
+				return packages[i]
+			}
+		}
+	}
+	if len(packages) == 0 {
+		return nil
+	}
+	return slices.MaxFunc(packages, func(a, b *Package) int { return format.Compare(a.Version, b.Version) })
+}
+
+// SetTag lets tag name a version, which it returns NotFound for when it does not exist.
+func (r *Registry) SetTag(ctx context.Context, format Format, project int64, name, tag, version string) error {
+	return r.Store.Write(ctx, func(tx Tx) error {
+		entry, err := tx.TouchEntry(project, format.Type, name)
+		if err != nil {
+			return err
+		}
+		pkg, err := tx.PackageByVersion(entry.ID, version)
+		if err != nil {
+			return err
+		}
+		if err := tx.SetTag(&Tag{EntryID: entry.ID, Name: tag, PackageID: pkg.ID}); err != nil {
+			return err
+		}
+		if tag != LatestTag {
+			return nil
+		}
+		return tx.SetLatest(entry.ID, pkg.ID)
+	})
+}
+
+// DeleteTag removes a tag. It returns NotFound when there is none.
+func (r *Registry) DeleteTag(ctx context.Context, format Format, project int64, name, tag string) error {
+	return r.Store.Write(ctx, func(tx Tx) error {
+		entry, err := tx.TouchEntry(project, format.Type, name)
+		if err != nil {
+			return err
+		}
+		if err := tx.DeleteTag(entry.ID, tag); err != nil {
+			return err
+		}
+		if tag != LatestTag {
+			return nil
+		}
+		return findLatest(tx, format, entry.ID)
+	})
+}
+
+// Deprecate sets why versions should not be used any more; an empty reason takes it back. Versions that do not exist
+// are passed over. It returns NotFound when there is no such name.
+func (r *Registry) Deprecate(ctx context.Context, format Format, project int64, name string, reasons map[string]string) error {
+	return r.Store.Write(ctx, func(tx Tx) error {
+		entry, err := tx.Entry(project, format.Type, name)
+		if err != nil {
+			return err
+		}
+		packages, err := tx.Packages([]int64{entry.ID})
+		if err != nil {
+			return err
+		}
+		if len(packages) == 0 {
+			return Errorf(NotFound, "404 Not found")
+		}
+		changed := false
+		for _, p := range packages {
+			reason, named := reasons[p.Version]
+			if !named || reason == p.StatusMessage {
+				continue
+			}
+			p.Status, p.StatusMessage = Default, reason
+			if reason != "" {
+				p.Status = Deprecated
+			}
+			if err := tx.UpdatePackage(p); err != nil {
+				return err
+			}
+			changed = true
+		}
+		if changed {
+			_, err = tx.TouchEntry(project, format.Type, name)
+		}
+		return err
+	})
+}
+
+// Unpublish removes the versions that keep does not want. revision is the one that the caller saw: when the entry has
+// moved on, somebody may have published what keep knows nothing of, and Unpublish returns Conflict.
+func (r *Registry) Unpublish(ctx context.Context, format Format, project int64, name string, revision int64, keep func(version string) bool) error {
+	return r.Store.Write(ctx, func(tx Tx) error {
+		entry, err := tx.TouchEntry(project, format.Type, name)
+		if err != nil {
+			return err
+		}
+		if entry.Revision != revision+1 {
+			return Errorf(Conflict, "the package was changed meanwhile; fetch it and try again")
+		}
+		packages, err := tx.Packages([]int64{entry.ID})
+		if err != nil {
+			return err
+		}
+		for _, p := range packages {
+			if keep(p.Version) {
+				continue
+			}
+			if err := tx.DeletePackage(p.ID); err != nil {
+				return err
+			}
+		}
+		return findLatest(tx, format, entry.ID)
+	})
+}

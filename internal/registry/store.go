@@ -1,0 +1,136 @@
+package registry
+
+import (
+	"context"
+	"time"
+)
+
+// Store keeps the metadata. SQLite and PostgreSQL implement it with the same queries.
+type Store interface {
+	// Read runs f over one consistent snapshot. It returns f's error.
+	Read(ctx context.Context, f func(Tx) error) error
+	// Write runs f in one transaction, which is durable when Write returns nil and without effect otherwise.
+	// f may be run again when the database asks for it, so it has no effect but through Tx.
+	Write(ctx context.Context, f func(Tx) error) error
+
+	// AccessRevision is the counter of everything that decides who may see what: it grows in each transaction that
+	// changes a user, group, project, member or token.
+	AccessRevision(ctx context.Context) (int64, error)
+	// Revisions reads the access revision and the entries of a name, in one query: all that a reader of an index
+	// document has to ask. With project 0 the entries are those of every project, without regard to rights.
+	Revisions(ctx context.Context, t Type, name string, project int64) (access int64, entries []Revision, err error)
+
+	// Ping tells whether the database answers.
+	Ping(ctx context.Context) error
+	Close() error
+}
+
+// Tx is the queries of one transaction. Methods that look for one thing return NotFound when it is not there;
+// methods that create return Conflict when it is already there, and set the ID and the times.
+type Tx interface {
+	CreateUser(*User) error // and the user's namespace
+	UpdateUser(*User) error // password, admin, external, blocked, name, email
+	User(id int64) (*User, error)
+	UserByUsername(username string) (*User, error)
+	CountUsers() (int, error)
+
+	CreateGroup(*Group) error
+	Group(id int64) (*Group, error)
+	GroupByPath(fullPath string) (*Group, error) // also personal namespaces; without regard to case
+
+	CreateProject(*Project) error
+	Project(id int64) (*Project, error)
+	ProjectByPath(fullPath string) (*Project, error) // without regard to case
+
+	CreateMember(*Member) error
+	Members(group, project int64) ([]*Member, error) // direct ones, of a group or of a project
+	// EffectiveLevel is the highest level that the user has now, directly or through the namespaces of the lineage.
+	// until is when the first of these memberships ends; zero: never.
+	EffectiveLevel(user, project int64, lineage []int64) (level Level, until time.Time, err error)
+
+	CreateToken(*Token) error
+	Token(id int64) (*Token, error)
+	TokenByHash(hash []byte) (*Token, error)
+	Tokens(TokenFilter) ([]*Token, error)
+	RevokeToken(id int64) error
+	// UseToken notes when a token was used last. It does not count as a change of access.
+	UseToken(id int64, at time.Time) error
+
+	CreatePipeline(*Pipeline) error
+
+	CreateLogin(*Login) error
+	Login(hash []byte) (*Login, error)
+	ApproveLogin(hash []byte, user int64) error
+	// DeleteLogin removes a login and those that have expired. NotFound: another request took it.
+	DeleteLogin(hash []byte) error
+
+	// TouchEntry bumps the revision of an entry, or creates it at revision 1, and holds it against other writers
+	// until the transaction ends.
+	TouchEntry(project int64, t Type, name string) (*Entry, error)
+	// SetLatest says which package an entry shows as its latest version, and so by which words it is found; 0: none.
+	SetLatest(entry, pkg int64) error
+	Entry(project int64, t Type, name string) (*Entry, error)
+	// SearchEntries lists entries that have a latest version, by name, and their total number.
+	SearchEntries(EntryFilter) (entries []*Entry, total int, err error)
+
+	// CreatePackage returns Conflict when the version exists in the entry, or name and version are claimed in RootID.
+	CreatePackage(*Package) error
+	UpdatePackage(*Package) error // status and its message
+	DeletePackage(id int64) error // with files, fragments and tags
+	Package(id int64) (*Package, error)
+	PackageByVersion(entry int64, version string) (*Package, error)
+	// Packages are all of the entries that a client may install, oldest first.
+	Packages(entries []int64) ([]*Package, error)
+
+	CreateFile(*File) error
+	Files(pkg int64) ([]*File, error)
+
+	// SetFragment stores a package's own piece of a kind of index document.
+	SetFragment(pkg int64, variant string, body []byte) error
+	// Fragments yields the pieces of packages, by package id. body is valid until f returns.
+	Fragments(packages []int64, variant string, f func(p *Package, body []byte) error) error
+	// EachFragment yields the pieces of the entries' installable packages, oldest first. Where entries of several
+	// projects hold one version, the newest package stands for it. body is valid until f returns.
+	EachFragment(entries []int64, variant string, f func(p *Package, body []byte) error) error
+
+	SetTag(*Tag) error // creates or moves it
+	DeleteTag(entry int64, name string) error
+	Tags(entries []int64) ([]*Tag, error) // the one moved last comes last
+}
+
+// TokenFilter selects tokens; zero values do not restrict.
+type TokenFilter struct {
+	Kind      TokenKind
+	UserID    int64
+	GroupID   int64
+	ProjectID int64
+}
+
+// EntryFilter selects entries for search.
+type EntryFilter struct {
+	Type    Type
+	Viewer  Viewer
+	Project int64    // 0: of any
+	Group   *Group   // the project is below this group; nil: any
+	Terms   []string // each must occur in the name or words, without regard to case
+	Limit   int
+	Offset  int
+}
+
+// Viewer is for whom a list is made: the conditions under which a project's packages are visible.
+type Viewer struct {
+	UserID   int64 // 0: nobody
+	All      bool  // administrators
+	External bool
+	Group    int64 // deploy tokens: everything below this group
+	Project  int64 // deploy and job tokens: this project
+}
+
+// Login is a sign-in that a command-line client began and a person finishes in a browser.
+type Login struct {
+	Hash      []byte // SHA-256 of the secret in the URL
+	UserID    int64  // 0 until somebody signed in
+	Address   string // of the client that began it, shown to the person
+	CreatedAt time.Time
+	ExpiresAt time.Time
+}
