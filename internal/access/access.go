@@ -71,6 +71,7 @@ type View struct {
 	callers  sync.Map // hash of a token's text, as string → *Caller
 	projects sync.Map // id as int64, or lower-case path as string → *registry.Project
 	groups   sync.Map // the same → *registry.Group
+	users    sync.Map // id as int64 → *registry.User
 	levels   sync.Map // levelKey → level
 }
 
@@ -133,6 +134,11 @@ func (v *View) Namespace(id string) (*registry.Group, error) {
 // GroupByID finds a namespace by its number.
 func (v *View) GroupByID(id int64) (*registry.Group, error) {
 	return remember(v, &v.groups, id, func(tx registry.Tx) (*registry.Group, error) { return tx.Group(id) })
+}
+
+// UserByID finds a user.
+func (v *View) UserByID(id int64) (*registry.User, error) {
+	return remember(v, &v.users, id, func(tx registry.Tx) (*registry.User, error) { return tx.User(id) })
 }
 
 func byID[T any](id string, number func(int64) (T, error), path func(string) (T, error)) (T, error) {

@@ -26,6 +26,14 @@ func (c *Caller) UserID() int64 {
 	return c.User.ID
 }
 
+// PipelineID is the CI run that the caller's token was made for, or 0.
+func (c *Caller) PipelineID() int64 {
+	if c.Token == nil {
+		return 0
+	}
+	return c.Token.PipelineID
+}
+
 // Viewer is the caller as lists see them.
 func (c *Caller) Viewer() registry.Viewer {
 	viewer := registry.Viewer{UserID: c.UserID()}

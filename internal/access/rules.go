@@ -96,7 +96,12 @@ func visible(c *Caller, v registry.Visibility) bool {
 
 // scoped checks that the caller's token, if it is one, was made for such an action.
 func scoped(c *Caller, action Action) error {
-	if c.Token == nil || c.Token.Kind == registry.JobToken {
+	if c.Token == nil {
+		return nil
+	}
+	// A job works on packages with all of its user's rights, and on nothing else: whoever can change what a job runs
+	// must not get to the members and tokens of the project.
+	if c.Token.Kind == registry.JobToken && action <= Delete {
 		return nil
 	}
 	scopes := rules[action].user
@@ -158,16 +163,20 @@ func (v *View) GroupLevel(c *Caller, g *registry.Group) (registry.Level, error) 
 	return v.level(c.User.ID, 0, g.ID, g.Lineage)
 }
 
-// RequireScope checks the token of a caller who acts for themselves, on no project or group.
+// RequireScope checks that a caller acts as a user, on no project or group, with a token of one of the scopes; none
+// named, any will do.
 func RequireScope(c *Caller, scopes ...string) error {
 	switch {
 	case c.User == nil:
 		return errAnonymous
-	case c.Token == nil || c.Token.HasScope(scopes...):
+	case c.Token == nil || len(scopes) == 0 || c.Token.HasScope(scopes...):
 		return nil
 	}
 	return insufficient(scopes)
 }
+
+// ReadScope checks that a caller's token, if it is one, may read packages at all, for lists over many projects.
+func ReadScope(c *Caller) error { return scoped(c, Read) }
 
 func insufficient(scopes []string) error {
 	return &TokenError{registry.Forbidden, "insufficient_scope", "The request requires higher privileges than provided by the access token.", strings.Join(scopes, " ")}

@@ -108,6 +108,16 @@ func (d *Disk) Close() error {
 	return errors.Join(err, d.lock.Close())
 }
 
+// Ping tells whether contents could be staged: the folder is there, and a file can be made in it.
+func (d *Disk) Ping(context.Context) error {
+	file, err := os.CreateTemp(d.staging, "ping")
+	if err != nil {
+		return &registry.Error{Kind: registry.Unavailable, Message: "the folder of the blobs cannot be written", Err: err}
+	}
+	file.Close()
+	return os.Remove(file.Name())
+}
+
 // path of a blob: two levels of folders, so that none holds more than a small part of millions of files.
 func (d *Disk) path(sha256 string) string {
 	return filepath.Join(d.root, "sha256", sha256[:2], sha256[2:4], sha256)

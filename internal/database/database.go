@@ -155,8 +155,14 @@ func (db *DB) run(ctx context.Context, pool *sql.DB, options *sql.TxOptions, f f
 	if err != nil {
 		return classify(err)
 	}
+	t := &tx{ctx: ctx, db: db, pool: pool, Tx: sqlTx}
+	defer func() {
+		for _, query := range t.uncompiled {
+			db.prepared(pool, query) // where it fails, the query goes on being compiled each time
+		}
+	}()
 	defer sqlTx.Rollback() // after Commit it does nothing
-	if err := f(&tx{ctx: ctx, db: db, pool: pool, Tx: sqlTx}); err != nil {
+	if err := f(t); err != nil {
 		return err
 	}
 	return classify(sqlTx.Commit())
@@ -193,6 +199,21 @@ func (db *DB) Revisions(ctx context.Context, t registry.Type, name string, proje
 		}
 	}
 	return access, entries, classify(rows.Err())
+}
+
+// FileOfVersion implements [registry.Store].
+func (db *DB) FileOfVersion(ctx context.Context, entries []int64, version string) (*registry.File, error) {
+	if len(entries) == 0 {
+		return nil, classify(sql.ErrNoRows)
+	}
+	// Nearly always there is one entry, so that the query has one text and stays compiled.
+	set, args := in([]any{version}, entries)
+	f, err := scanFile(db.row(ctx, "SELECT "+fileColumns+" FROM packages p JOIN package_files f ON f.package_id = p.id WHERE p.version = $1 AND p.entry_id IN "+set+
+		" AND "+installable+" ORDER BY p.id DESC, f.id DESC LIMIT 1", args...))
+	if err != nil {
+		return nil, classify(err)
+	}
+	return f, nil
 }
 
 // row and rows run one compiled query on the readers, outside a transaction. The context is not passed on: these are

@@ -166,11 +166,15 @@ func (t *tx) CreateFile(f *registry.File) error {
 		f.PackageID, f.Name, f.Size, f.MD5, f.SHA1, f.SHA256, f.SHA512, millis(f.CreatedAt))
 }
 
+const fileColumns = "f.id, f.package_id, f.name, f.size, f.md5, f.sha1, f.sha256, f.sha512, f.created_at"
+
+func scanFile(row scanner) (*registry.File, error) {
+	f := &registry.File{}
+	return f, row.Scan(&f.ID, &f.PackageID, &f.Name, &f.Size, &f.MD5, &f.SHA1, &f.SHA256, &f.SHA512, asTime{&f.CreatedAt})
+}
+
 func (t *tx) Files(pkg int64) ([]*registry.File, error) {
-	return list(t, func(row scanner) (*registry.File, error) {
-		f := &registry.File{}
-		return f, row.Scan(&f.ID, &f.PackageID, &f.Name, &f.Size, &f.MD5, &f.SHA1, &f.SHA256, &f.SHA512, asTime{&f.CreatedAt})
-	}, "SELECT id, package_id, name, size, md5, sha1, sha256, sha512, created_at FROM package_files WHERE package_id = $1 ORDER BY id", pkg)
+	return list(t, scanFile, "SELECT "+fileColumns+" FROM package_files f WHERE f.package_id = $1 ORDER BY f.id", pkg)
 }
 
 // ---- fragments

@@ -63,6 +63,19 @@ func (t *tx) CountUsers() (count int, err error) {
 	return count, err
 }
 
+func (t *tx) Users(f registry.UserFilter) (users []*registry.User, total int, err error) {
+	c := conditions{parts: []string{"TRUE"}}
+	if len(f.IDs) > 0 {
+		var set string
+		set, c.args = in(c.args, f.IDs)
+		c.add("u.id IN " + set)
+	}
+	if f.Username != "" {
+		c.add("u.username_key = $?", strings.ToLower(f.Username))
+	}
+	return page(t, scanUser, userColumns, userTables, &c, "u.id", f.Limit, f.Offset)
+}
+
 // ---- groups and projects
 
 const groupColumns = "n.id, n.parent_id, n.owner_id, n.name, n.path, n.full_path, n.description, n.visibility, n.lineage, n.created_at"
@@ -150,12 +163,22 @@ func (t *tx) CreateMember(m *registry.Member) error {
 		m.UserID, nullable(m.GroupID), nullable(m.ProjectID), m.Level, millis(m.ExpiresAt), millis(m.CreatedAt)))
 }
 
+const memberColumns = "user_id, namespace_id, project_id, level, expires_at, created_at"
+
+func scanMember(row scanner) (*registry.Member, error) {
+	m := &registry.Member{}
+	return m, row.Scan(&m.UserID, asID{&m.GroupID}, asID{&m.ProjectID}, &m.Level, asTime{&m.ExpiresAt}, asTime{&m.CreatedAt})
+}
+
 func (t *tx) Members(group, project int64) ([]*registry.Member, error) {
-	return list(t, func(row scanner) (*registry.Member, error) {
-		m := &registry.Member{}
-		return m, row.Scan(&m.UserID, asID{&m.GroupID}, asID{&m.ProjectID}, &m.Level, asTime{&m.ExpiresAt}, asTime{&m.CreatedAt})
-	}, `SELECT user_id, namespace_id, project_id, level, expires_at, created_at FROM members
-		WHERE namespace_id = $1 OR project_id = $2 ORDER BY user_id`, nullable(group), nullable(project))
+	return list(t, scanMember, "SELECT "+memberColumns+" FROM members WHERE namespace_id = $1 OR project_id = $2 ORDER BY user_id",
+		nullable(group), nullable(project))
+}
+
+func (t *tx) PageMembers(group, project int64, limit, offset int) ([]*registry.Member, int, error) {
+	c := conditions{}
+	c.add("(namespace_id = $? OR project_id = $?)", nullable(group), nullable(project))
+	return page(t, scanMember, memberColumns, "members", &c, "user_id", limit, offset)
 }
 
 func (t *tx) EffectiveLevel(user, project int64, lineage []int64) (level registry.Level, until time.Time, err error) {
@@ -210,9 +233,31 @@ func (t *tx) TokenByHash(hash []byte) (*registry.Token, error) {
 }
 
 func (t *tx) Tokens(f registry.TokenFilter) ([]*registry.Token, error) {
-	return list(t, scanToken, "SELECT "+tokenColumns+` FROM tokens
-		WHERE ($1 = '' OR kind = $1) AND ($2 = 0 OR user_id = $2) AND ($3 = 0 OR namespace_id = $3) AND ($4 = 0 OR project_id = $4) ORDER BY id`,
-		string(f.Kind), f.UserID, f.GroupID, f.ProjectID)
+	c := tokenConditions(f)
+	return list(t, scanToken, "SELECT "+tokenColumns+" FROM tokens WHERE "+c.String()+" ORDER BY id", c.args...)
+}
+
+func (t *tx) PageTokens(f registry.TokenFilter, limit, offset int) ([]*registry.Token, int, error) {
+	return page(t, scanToken, tokenColumns, "tokens", tokenConditions(f), "id", limit, offset)
+}
+
+func tokenConditions(f registry.TokenFilter) *conditions {
+	c := &conditions{parts: []string{"TRUE"}}
+	if f.Kind != "" {
+		c.add("kind = $?", f.Kind)
+	}
+	for column, id := range map[string]int64{"user_id": f.UserID, "namespace_id": f.GroupID, "project_id": f.ProjectID} {
+		if id != 0 {
+			c.add(column+" = $?", id)
+		}
+	}
+	if f.Active {
+		c.add("NOT revoked AND (expires_at = 0 OR expires_at > $?)", millis(now()))
+	}
+	if f.Inactive {
+		c.add("(revoked OR (expires_at <> 0 AND expires_at <= $?))", millis(now()))
+	}
+	return c
 }
 
 func (t *tx) RevokeToken(id int64) error {

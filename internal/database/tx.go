@@ -17,35 +17,45 @@ type tx struct {
 	db   *DB
 	pool *sql.DB
 	*sql.Tx
+	uncompiled []string // queries that were not compiled yet
 }
 
 var _ registry.Tx = (*tx)(nil)
 
+// compiled returns the compiled query, or nil the first time. Compiling takes a connection of the pool, which here,
+// where one is held already, would wait for itself; so that is left for when the transaction is over.
+func (t *tx) compiled(query string) *sql.Stmt {
+	statements := t.db.statements[t.pool]
+	if statements == nil {
+		return nil
+	}
+	if stmt, ok := statements.Load(query); ok {
+		return t.StmtContext(t.ctx, stmt.(*sql.Stmt))
+	}
+	t.uncompiled = append(t.uncompiled, query)
+	return nil
+}
+
 // exec runs a statement with a fixed text.
 func (t *tx) exec(query string, args ...any) (sql.Result, error) {
-	stmt, err := t.db.prepared(t.pool, query)
-	if err != nil {
-		return nil, classify(err)
-	}
 	var result sql.Result
+	var err error
+	stmt := t.compiled(query)
 	if stmt == nil {
 		result, err = t.ExecContext(t.ctx, query, args...)
 	} else {
-		result, err = t.StmtContext(t.ctx, stmt).ExecContext(t.ctx, args...)
+		result, err = stmt.ExecContext(t.ctx, args...)
 	}
 	return result, classify(err)
 }
 
 // row runs a query with a fixed text and scans its first row.
 func (t *tx) row(scan func(scanner) error, query string, args ...any) error {
-	stmt, err := t.db.prepared(t.pool, query)
-	if err != nil {
-		return classify(err)
-	}
+	stmt := t.compiled(query)
 	if stmt == nil {
 		return classify(scan(t.QueryRowContext(t.ctx, query, args...)))
 	}
-	return classify(scan(t.StmtContext(t.ctx, stmt).QueryRowContext(t.ctx, args...)))
+	return classify(scan(stmt.QueryRowContext(t.ctx, args...)))
 }
 
 // each runs a query, of any text, and scans each of its rows.
@@ -99,6 +109,19 @@ func list[T any](t *tx, scan func(scanner) (*T, error), query string, args ...an
 		return classify(err)
 	}, query, args...)
 	return all, err
+}
+
+// page collects a part of the rows that meet the conditions, and counts them all.
+func page[T any](t *tx, scan func(scanner) (*T, error), columns, tables string, c *conditions, order string, limit, offset int) (part []*T, total int, err error) {
+	from := " FROM " + tables + " WHERE " + c.String()
+	err = t.each(func(row scanner) error { return row.Scan(&total) }, "SELECT COUNT(*)"+from, c.args...)
+	if err != nil || offset >= total {
+		return nil, total, err
+	}
+	n := len(c.args)
+	part, err = list(t, scan, fmt.Sprintf("SELECT %s%s ORDER BY %s LIMIT $%d OFFSET $%d", columns, from, order, n+1, n+2),
+		append(c.args, limit, offset)...)
+	return part, total, err
 }
 
 // get reads the one row of a query with a fixed text.
@@ -180,8 +203,12 @@ func (a asLineage) Scan(value any) error {
 	return nil
 }
 
-// in makes "($1, $2, …)" for the ids, numbered after the args that are there, and appends them to args.
+// in makes "($1, $2, …)" for the ids, numbered after the args that are there, and appends them to args. Without ids it
+// is a list that nothing is in.
 func in(args []any, ids []int64) (string, []any) {
+	if len(ids) == 0 {
+		return "(NULL)", args
+	}
 	var b strings.Builder
 	for i, id := range ids {
 		if i > 0 {

@@ -3,16 +3,40 @@ package registry
 import (
 	"context"
 	"crypto/rand"
+	"net"
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/crypto/bcrypt"
+	"golang.org/x/time/rate"
 )
 
 // signIns bounds how many passwords are checked at once: each takes a core for some 50 ms on purpose.
 var signIns = make(chan struct{}, 2)
+
+// attempts bounds how fast passwords can be tried: by an address, and by an address for one name. Others can go on.
+var attempts limiter
+
+// limiter lets each key go 20 times at once and then every third second.
+type limiter struct {
+	mu   sync.Mutex
+	keys map[string]*rate.Limiter
+}
+
+func (l *limiter) allow(key string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.keys == nil || len(l.keys) > 10_000 { // a bound on memory; forgetting lets everybody begin anew
+		l.keys = map[string]*rate.Limiter{}
+	}
+	if l.keys[key] == nil {
+		l.keys[key] = rate.NewLimiter(rate.Every(3*time.Second), 20)
+	}
+	return l.keys[key].Allow()
+}
 
 // passwordCost of bcrypt.
 const passwordCost = 10
@@ -33,8 +57,15 @@ func HashPassword(password string) (string, error) {
 	return string(hash), nil
 }
 
-// SignIn returns the user with that name and password, and otherwise Unauthenticated, whatever was wrong.
-func (r *Registry) SignIn(ctx context.Context, username, password string) (*User, error) {
+// SignIn returns the user with that name and password, and otherwise Unauthenticated, whatever was wrong. Too many
+// attempts from an address (with or without a port) are Limited.
+func (r *Registry) SignIn(ctx context.Context, address, username, password string) (*User, error) {
+	if host, _, err := net.SplitHostPort(address); err == nil {
+		address = host
+	}
+	if !attempts.allow(address) || !attempts.allow(address+" "+strings.ToLower(username)) {
+		return nil, Errorf(Limited, "Too many attempts to sign in. Try again in a minute.")
+	}
 	var user *User
 	err := r.Store.Read(ctx, func(tx Tx) (err error) {
 		user, err = tx.UserByUsername(username)

@@ -20,6 +20,10 @@ type Store interface {
 	// document has to ask. With project 0 the entries are those of every project, without regard to rights.
 	Revisions(ctx context.Context, t Type, name string, project int64) (access int64, entries []Revision, err error)
 
+	// FileOfVersion is the one file of a version, for formats that have one: where several entries hold the version,
+	// that of the newest package. It returns NotFound when there is none.
+	FileOfVersion(ctx context.Context, entries []int64, version string) (*File, error)
+
 	// Ping tells whether the database answers.
 	Ping(ctx context.Context) error
 	Close() error
@@ -33,6 +37,8 @@ type Tx interface {
 	User(id int64) (*User, error)
 	UserByUsername(username string) (*User, error)
 	CountUsers() (int, error)
+	// Users lists users by id, and their total number.
+	Users(UserFilter) (users []*User, total int, err error)
 
 	CreateGroup(*Group) error
 	Group(id int64) (*Group, error)
@@ -44,6 +50,8 @@ type Tx interface {
 
 	CreateMember(*Member) error
 	Members(group, project int64) ([]*Member, error) // direct ones, of a group or of a project
+	// PageMembers is a part of Members, and their total number.
+	PageMembers(group, project int64, limit, offset int) (members []*Member, total int, err error)
 	// EffectiveLevel is the highest level that the user has now, directly or through the namespaces of the lineage.
 	// until is when the first of these memberships ends; zero: never.
 	EffectiveLevel(user, project int64, lineage []int64) (level Level, until time.Time, err error)
@@ -52,6 +60,8 @@ type Tx interface {
 	Token(id int64) (*Token, error)
 	TokenByHash(hash []byte) (*Token, error)
 	Tokens(TokenFilter) ([]*Token, error)
+	// PageTokens is a part of Tokens, and their total number.
+	PageTokens(f TokenFilter, limit, offset int) (tokens []*Token, total int, err error)
 	RevokeToken(id int64) error
 	// UseToken notes when a token was used last. It does not count as a change of access.
 	UseToken(id int64, at time.Time) error
@@ -98,12 +108,22 @@ type Tx interface {
 	Tags(entries []int64) ([]*Tag, error) // the one moved last comes last
 }
 
+// UserFilter selects users; zero values but Limit do not restrict.
+type UserFilter struct {
+	IDs      []int64
+	Username string // without regard to case
+	Limit    int
+	Offset   int
+}
+
 // TokenFilter selects tokens; zero values do not restrict.
 type TokenFilter struct {
 	Kind      TokenKind
 	UserID    int64
 	GroupID   int64
 	ProjectID int64
+	Active    bool // only those that may be used now
+	Inactive  bool // only those that may not
 }
 
 // EntryFilter selects entries for search.

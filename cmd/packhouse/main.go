@@ -1,0 +1,169 @@
+// Command packhouse is a package registry server.
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime/debug"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"packhouse/internal/registry"
+	"packhouse/internal/server"
+)
+
+// version is set by the linker.
+var version = "dev"
+
+// commands is the command line.
+type commands struct {
+	Serve   serveCommand   `cmd:"" help:"Run the server."`
+	Admin   adminCommand   `cmd:"" help:"Manage the server on its own machine."`
+	Version versionCommand `cmd:"" help:"Print the version."`
+	Help    helpCommand    `cmd:"" help:"Explain a command."`
+}
+
+// storage says where everything is.
+type storage struct {
+	Data     string `help:"Folder of everything that is kept." default:"./data" env:"PACKHOUSE_DATA" type:"path" placeholder:"DIR"`
+	Database string `help:"SQLite file (default: packhouse.db in the data folder) or postgres:// URL." env:"PACKHOUSE_DATABASE" placeholder:"URL"`
+}
+
+type serveCommand struct {
+	storage
+	Listen          string        `help:"Address to listen on." default:"127.0.0.1:8080" env:"PACKHOUSE_LISTEN" placeholder:"HOST:PORT"`
+	URL             string        `name:"url" help:"Public base URL. Without it, URLs follow the request's host." env:"PACKHOUSE_URL" placeholder:"URL"`
+	Blobs           string        `help:"Folder of the package files (default: blobs in the data folder)." env:"PACKHOUSE_BLOBS" placeholder:"DIR"`
+	TLSCert         string        `name:"tls-cert" help:"Certificate chain, PEM. Serves HTTPS together with --tls-key." env:"PACKHOUSE_TLS_CERT" placeholder:"FILE"`
+	TLSKey          string        `name:"tls-key" help:"Private key of the certificate, PEM." env:"PACKHOUSE_TLS_KEY" placeholder:"FILE"`
+	MaxFileSize     bytes         `help:"Largest package file." default:"5GiB" env:"PACKHOUSE_MAX_FILE_SIZE" placeholder:"SIZE"`
+	MaxMetadataSize bytes         `help:"Most of everything else in one request." default:"64MiB" env:"PACKHOUSE_MAX_METADATA_SIZE" placeholder:"SIZE"`
+	DocumentCache   bytes         `help:"Memory for rendered index documents." default:"64MiB" env:"PACKHOUSE_DOCUMENT_CACHE" placeholder:"SIZE"`
+	ShutdownTimeout time.Duration `help:"How long requests in flight may take to finish when the server is told to stop." default:"5m" env:"PACKHOUSE_SHUTDOWN_TIMEOUT" placeholder:"DURATION"`
+	LogFormat       string        `help:"Form of the log: ${enum}." enum:"text,json" default:"text" env:"PACKHOUSE_LOG_FORMAT"`
+	LogLevel        string        `help:"Least level that is logged: ${enum}." enum:"debug,info,warn,error" default:"info" env:"PACKHOUSE_LOG_LEVEL"`
+	LogRequests     string        `help:"Which requests are logged: ${enum}." enum:"all,errors,none" default:"all" env:"PACKHOUSE_LOG_REQUESTS"`
+}
+
+// Help is shown by serve --help.
+func (*serveCommand) Help() string {
+	return `The first start creates the administrator root, with the password PACKHOUSE_ROOT_PASSWORD and the token
+PACKHOUSE_ROOT_TOKEN of the environment. What is not set is generated and printed once.`
+}
+
+func (c *serveCommand) Run(ctx context.Context) error {
+	logger, err := server.NewLogger(os.Stderr, c.LogFormat, c.LogLevel)
+	if err != nil {
+		return err
+	}
+	slog.SetDefault(logger)
+	s, err := server.New(ctx, server.Config{
+		Data: c.Data, Database: c.Database, Listen: c.Listen, URL: c.URL, Blobs: c.Blobs, TLSCert: c.TLSCert, TLSKey: c.TLSKey,
+		MaxFile: int64(c.MaxFileSize), MaxMetadata: int64(c.MaxMetadataSize), DocumentCache: int64(c.DocumentCache),
+		ShutdownTimeout: c.ShutdownTimeout, LogRequests: c.LogRequests,
+		RootPassword: os.Getenv("PACKHOUSE_ROOT_PASSWORD"), RootToken: os.Getenv("PACKHOUSE_ROOT_TOKEN"),
+		Version: version, Revision: revision(),
+	})
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	return s.Run(ctx)
+}
+
+type adminCommand struct {
+	Token tokenCommand `cmd:"" help:"Make a personal access token and print it."`
+}
+
+type tokenCommand struct {
+	storage
+	User    string        `arg:"" optional:"" default:"root" help:"Username."`
+	Name    string        `help:"Name of the token." default:"made on the server" placeholder:"NAME"`
+	Scopes  []string      `help:"What the token may do: api, read_api, read_user." default:"api" placeholder:"SCOPE"`
+	Expires time.Duration `help:"How long it is valid." default:"8760h" placeholder:"DURATION"`
+}
+
+func (c *tokenCommand) Run(ctx context.Context) error {
+	config := server.Config{Data: c.Data, Database: c.Database}
+	if c.Database == "" {
+		if _, err := os.Stat(filepath.Join(c.Data, "packhouse.db")); err != nil {
+			return fmt.Errorf("no server has kept its data in %s; name the folder with --data", c.Data)
+		}
+	}
+	store, err := config.Store(ctx)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	var user *registry.User
+	err = store.Read(ctx, func(tx registry.Tx) (err error) {
+		user, err = tx.UserByUsername(c.User)
+		return err
+	})
+	if registry.KindOf(err) == registry.NotFound {
+		return fmt.Errorf("there is no user %q", c.User)
+	}
+	if err != nil {
+		return err
+	}
+	text, err := (&registry.Registry{Store: store}).IssueToken(ctx, &registry.Token{Kind: registry.PersonalToken, Name: c.Name,
+		UserID: user.ID, Scopes: c.Scopes, ExpiresAt: time.Now().Add(c.Expires)})
+	if err != nil {
+		return err
+	}
+	fmt.Println(text)
+	return nil
+}
+
+type versionCommand struct{}
+
+func (*versionCommand) Run() error {
+	fmt.Println(strings.TrimSpace("packhouse " + version + " " + revision()))
+	return nil
+}
+
+type helpCommand struct {
+	Command []string `arg:"" optional:"" help:"The command."`
+}
+
+func (c *helpCommand) Run(parser *kong.Kong) error {
+	_, err := parser.Parse(append(c.Command, "--help"))
+	return err
+}
+
+// revision is the commit that the binary was built from, when the build knows it.
+func revision() string {
+	info, _ := debug.ReadBuildInfo()
+	if info != nil {
+		for _, setting := range info.Settings {
+			if setting.Key == "vcs.revision" {
+				return setting.Value[:min(12, len(setting.Value))]
+			}
+		}
+	}
+	return ""
+}
+
+func main() {
+	// The first signal lets transfers finish; the second one, with nobody catching it any more, ends the program.
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	parser := kong.Must(&commands{}, kong.Name("packhouse"),
+		kong.Description("A package registry: npm and more, on one machine or many."),
+		kong.UsageOnError(), kong.BindTo(ctx, (*context.Context)(nil)))
+	parser.Model.HelpFlag.Help = "Explain the command."
+	args := os.Args[1:]
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	command, err := parser.Parse(args)
+	parser.FatalIfErrorf(err)
+	parser.FatalIfErrorf(command.Run(parser))
+}

@@ -1,0 +1,154 @@
+package api
+
+import (
+	"net/http"
+	"strings"
+
+	"packhouse/internal/access"
+	"packhouse/internal/registry"
+)
+
+// call is one request: what is known at its moment, who asks, and with which parameters.
+type call struct {
+	view *access.View
+	who  *access.Caller
+	*params
+	base string // public URL of the server
+}
+
+// open reads a request. It returns Unauthenticated for a credential that is not valid.
+func (a *API) open(w http.ResponseWriter, r *http.Request) (*call, error) {
+	view, err := a.gate.Now(r.Context())
+	if err != nil {
+		return nil, err
+	}
+	who, err := view.Caller(r)
+	if err != nil {
+		return nil, err
+	}
+	params, err := readParams(w, r)
+	if err != nil {
+		return nil, err
+	}
+	return &call{view, who, params, a.baseURL(r)}, nil
+}
+
+// anyone opens a request that nobody needs to sign in for. Deploy and job tokens are for packages and count as nobody
+// here. A personal token must have the scope api or, to read, read_api or one of those that also do.
+func (a *API) anyone(w http.ResponseWriter, r *http.Request, alsoRead ...string) (*call, error) {
+	c, err := a.open(w, r)
+	if err != nil {
+		return nil, err
+	}
+	if token := c.who.Token; token != nil && (token.Kind == registry.DeployToken || token.Kind == registry.JobToken) {
+		c.who = &access.Caller{}
+	}
+	if c.who.User == nil {
+		return c, nil
+	}
+	scopes := []string{registry.ScopeAPI}
+	if r.Method == http.MethodGet || r.Method == http.MethodHead {
+		scopes = append(append(scopes, registry.ScopeReadAPI), alsoRead...)
+	}
+	return c, access.RequireScope(c.who, scopes...)
+}
+
+// signedIn opens a request of a user. It returns Unauthenticated when there is none.
+func (a *API) signedIn(w http.ResponseWriter, r *http.Request, alsoRead ...string) (*call, error) {
+	c, err := a.anyone(w, r, alsoRead...)
+	if err == nil && c.who.User == nil {
+		err = errAnonymous
+	}
+	return c, err
+}
+
+// atLeast says whether a caller of this level may do what takes the other.
+func (c *call) atLeast(level, least registry.Level) error {
+	switch {
+	case level >= least:
+		return nil
+	case c.who.User == nil:
+		return errAnonymous
+	}
+	return errForbidden
+}
+
+// admin is nil for administrators and Forbidden for others.
+func (c *call) admin() error {
+	if !c.who.User.Admin {
+		return errForbidden
+	}
+	return nil
+}
+
+// sees tells whether the caller may know of what has this visibility, as a member of this level.
+func (c *call) sees(v registry.Visibility, level registry.Level) bool {
+	return level >= registry.Guest || v == registry.Public || v == registry.Internal && c.who.User != nil && !c.who.User.External
+}
+
+// project finds the project :id and the caller's level in it. What the caller may not know of is NotFound, for
+// anonymous callers too.
+func (c *call) project(id string) (*registry.Project, registry.Level, error) {
+	p, err := c.view.Project(id)
+	if err != nil {
+		return nil, 0, err
+	}
+	level, err := c.view.ProjectLevel(c.who, p)
+	if err == nil && !c.sees(p.Visibility, level) {
+		err = errNoProject
+	}
+	return p, level, err
+}
+
+// group is the same for groups.
+func (c *call) group(id string) (*registry.Group, registry.Level, error) {
+	g, err := c.view.Group(id)
+	if err != nil {
+		return nil, 0, err
+	}
+	level, err := c.view.GroupLevel(c.who, g)
+	if err == nil && !c.sees(g.Visibility, level) {
+		err = errNoGroup
+	}
+	return g, level, err
+}
+
+// fullName is the names of namespaces and what is in them: "Acme / Tools / Hammer".
+func (c *call) fullName(lineage []int64, last ...string) (string, error) {
+	var names []string
+	for _, id := range lineage {
+		g, err := c.view.GroupByID(id)
+		if err != nil {
+			return "", err
+		}
+		names = append(names, g.Name)
+	}
+	return strings.Join(append(names, last...), " / "), nil
+}
+
+// place is a project or a group as what members and deploy tokens belong to.
+type place struct {
+	groupID, projectID int64          // one of them is set
+	above              []int64        // the namespaces above it
+	level              registry.Level // of the caller
+	manager            registry.Level // who may change members and tokens
+}
+
+// finder finds the place that the path of a request names.
+type finder func(*call) (*place, error)
+
+func inProject(c *call) (*place, error) {
+	p, level, err := c.project(c.text("id", ""))
+	if err != nil {
+		return nil, err
+	}
+	return &place{projectID: p.ID, above: p.Lineage, level: level, manager: registry.Maintainer}, nil
+}
+
+func inGroup(c *call) (*place, error) {
+	g, level, err := c.group(c.text("id", ""))
+	if err != nil {
+		return nil, err
+	}
+	return &place{groupID: g.ID, above: g.Lineage[:len(g.Lineage)-1], level: level, manager: registry.Owner}, nil
+}

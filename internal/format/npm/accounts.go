@@ -1,0 +1,594 @@
+package npm
+
+import (
+	"compress/gzip"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"packhouse/internal/access"
+	"packhouse/internal/registry"
+)
+
+// signedIn is the caller of an endpoint that is about the caller, who has to be a person.
+func (h *Handler) signedIn(q *request, scopes ...string) (*access.Caller, error) {
+	view, err := h.Gate.Now(q.Context())
+	if err != nil {
+		return nil, err
+	}
+	caller, err := view.Caller(q.Request)
+	if err != nil {
+		return nil, err
+	}
+	return caller, access.RequireScope(caller, scopes...)
+}
+
+// whoami answers GET /-/whoami. A deploy token has a name too.
+func (h *Handler) whoami(w http.ResponseWriter, q *request) error {
+	view, err := h.Gate.Now(q.Context())
+	if err != nil {
+		return err
+	}
+	caller, err := view.Caller(q.Request)
+	if err != nil {
+		return err
+	}
+	switch {
+	case caller.User != nil:
+		return writeJSON(w, http.StatusOK, map[string]string{"username": caller.User.Username})
+	case caller.Token != nil:
+		return writeJSON(w, http.StatusOK, map[string]string{"username": caller.Token.Username})
+	}
+	return registry.Errorf(registry.Unauthenticated, "401 Unauthorized")
+}
+
+// profile answers GET /-/npm/v1/user.
+func (h *Handler) profile(w http.ResponseWriter, q *request) error {
+	caller, err := h.signedIn(q, registry.ScopeAPI, registry.ScopeReadAPI, registry.ScopeReadUser)
+	if err != nil {
+		return err
+	}
+	u := caller.User
+	return writeJSON(w, http.StatusOK, map[string]any{
+		"tfa": nil, "name": u.Username, "email": u.Email, "email_verified": true, "fullname": u.Name,
+		"created": stamp(u.CreatedAt), "updated": stamp(u.CreatedAt), "cidr_whitelist": nil,
+	})
+}
+
+// user answers GET /-/user/org.couchdb.user:NAME, to those who are signed in.
+func (h *Handler) user(w http.ResponseWriter, q *request, name string) error {
+	if _, err := h.signedIn(q, registry.ScopeAPI, registry.ScopeReadAPI, registry.ScopeReadUser); err != nil {
+		return err
+	}
+	return h.Registry.Store.Read(q.Context(), func(tx registry.Tx) error {
+		user, err := tx.UserByUsername(name)
+		if registry.KindOf(err) == registry.NotFound {
+			return registry.Errorf(registry.NotFound, "404 User Not Found")
+		}
+		if err != nil {
+			return err
+		}
+		return writeJSON(w, http.StatusOK, map[string]any{"_id": "org.couchdb.user:" + user.Username, "name": user.Username, "email": "", "type": "user", "roles": []string{}})
+	})
+}
+
+// ---- signing in
+
+const (
+	loginLife = 10 * time.Minute     // of a sign-in that waits for the browser
+	loginPoll = 1                    // seconds between two questions of the client
+	tokenLife = 365 * 24 * time.Hour // of the tokens that npm login makes
+)
+
+// login answers PUT /-/user/org.couchdb.user:NAME, npm's legacy login, with a personal token.
+func (h *Handler) login(w http.ResponseWriter, q *request, name string) error {
+	var given struct{ Name, Password string }
+	if err := readJSON(q, &given); err != nil {
+		return err
+	}
+	name, _, _ = strings.Cut(name, "/-rev/") // npm 6 and older ask with a revision the second time
+	if given.Name != "" && given.Name != name {
+		return registry.Errorf(registry.Invalid, "the name in the body is not that in the URL")
+	}
+	user, err := h.Registry.SignIn(q.Context(), q.RemoteAddr, name, given.Password)
+	if err != nil {
+		return err
+	}
+	token, err := h.personalToken(q, user, "npm login", "", []string{registry.ScopeAPI}, tokenLife)
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusCreated, map[string]any{"ok": true, "id": "org.couchdb.user:" + user.Username, "rev": "1", "token": token})
+}
+
+func (h *Handler) personalToken(q *request, user *registry.User, name, description string, scopes []string, life time.Duration) (string, error) {
+	return h.Registry.IssueToken(q.Context(), &registry.Token{Kind: registry.PersonalToken, Name: name, Description: description,
+		UserID: user.ID, Scopes: scopes, ExpiresAt: time.Now().Add(life).UTC().Truncate(24 * time.Hour)})
+}
+
+// beginLogin answers POST /-/v1/login, npm's login in the browser: one URL for the person, one to ask whether it is
+// done. Both carry secrets of their own, so that seeing the person's URL does not give away the token.
+func (h *Handler) beginLogin(w http.ResponseWriter, q *request) error {
+	address, _, err := net.SplitHostPort(q.RemoteAddr)
+	if err != nil {
+		address = q.RemoteAddr
+	}
+	secret := rand.Text()
+	hash := registry.HashToken(secret) // names the sign-in in the person's URL, and does not open the other one
+	err = h.Registry.Store.Write(q.Context(), func(tx registry.Tx) error {
+		return tx.CreateLogin(&registry.Login{Hash: hash, Address: address, ExpiresAt: time.Now().Add(loginLife)})
+	})
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, map[string]string{
+		"loginUrl": h.BaseURL(q.Request) + "/-/login/" + hex.EncodeToString(hash),
+		"doneUrl":  q.prefix + "/-/v1/done/" + secret,
+	})
+}
+
+// finishLogin answers GET /-/v1/done/SECRET: 202 until the person has signed in, then the token, once.
+func (h *Handler) finishLogin(w http.ResponseWriter, q *request, secret string) error {
+	hash := registry.HashToken(secret)
+	var user *registry.User
+	err := h.Registry.Store.Write(q.Context(), func(tx registry.Tx) error {
+		user = nil
+		login, err := tx.Login(hash)
+		if err != nil || login.UserID == 0 {
+			return err
+		}
+		if err := tx.DeleteLogin(hash); err != nil {
+			return err
+		}
+		user, err = tx.User(login.UserID)
+		return err
+	})
+	if registry.KindOf(err) == registry.NotFound {
+		return registry.Errorf(registry.NotFound, "404 Login Not Found")
+	}
+	if err != nil {
+		return err
+	}
+	if user == nil {
+		w.Header().Set("Retry-After", strconv.Itoa(loginPoll))
+		return writeJSON(w, http.StatusAccepted, struct{}{})
+	}
+	token, err := h.personalToken(q, user, "npm login", "", []string{registry.ScopeAPI}, tokenLife)
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, map[string]string{"token": token})
+}
+
+// logout answers DELETE /-/user/token/TOKEN. Whoever has the text of a token may revoke it.
+func (h *Handler) logout(w http.ResponseWriter, q *request, text string) error {
+	if _, err := h.signedIn(q); err != nil {
+		return err
+	}
+	err := h.Registry.Store.Write(q.Context(), func(tx registry.Tx) error {
+		token, err := tx.TokenByHash(registry.HashToken(text))
+		if err != nil {
+			return err
+		}
+		return tx.RevokeToken(token.ID)
+	})
+	if registry.KindOf(err) == registry.NotFound {
+		return errNoToken
+	}
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, map[string]any{"ok": true})
+}
+
+// ---- tokens
+
+var errNoToken = registry.Errorf(registry.NotFound, "404 Token Not Found")
+
+// tokenObject is how npm token shows a token. key is the hash, by which it is revoked; token its beginning.
+func tokenObject(t *registry.Token) map[string]any {
+	key := hex.EncodeToString(t.Hash)
+	object := map[string]any{
+		"key": key, "id": key, "token": "php_" + key[:6], "name": t.Name, "description": t.Description, "cidr_whitelist": nil, "readonly": !t.HasScope(registry.ScopeAPI, registry.ScopeWritePackage),
+		"automation": false, "created": stamp(t.CreatedAt), "updated": stamp(t.CreatedAt), "scopes": t.Scopes,
+	}
+	if !t.ExpiresAt.IsZero() {
+		object["expires"], object["expiry"] = stamp(t.ExpiresAt), stamp(t.ExpiresAt)
+	}
+	return object
+}
+
+// listTokens answers GET /-/npm/v1/tokens.
+func (h *Handler) listTokens(w http.ResponseWriter, q *request) error {
+	caller, err := h.signedIn(q, registry.ScopeAPI, registry.ScopeReadAPI)
+	if err != nil {
+		return err
+	}
+	objects := []map[string]any{}
+	err = h.Registry.Store.Read(q.Context(), func(tx registry.Tx) error {
+		tokens, err := tx.Tokens(registry.TokenFilter{Kind: registry.PersonalToken, UserID: caller.User.ID})
+		for _, t := range tokens {
+			if t.Active(time.Now()) {
+				objects = append(objects, tokenObject(t))
+			}
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, map[string]any{"objects": objects, "total": len(objects), "urls": struct{}{}})
+}
+
+// createToken answers POST /-/npm/v1/tokens. It asks for the password again, as npm does.
+func (h *Handler) createToken(w http.ResponseWriter, q *request) error {
+	caller, err := h.signedIn(q, registry.ScopeAPI)
+	if err != nil {
+		return err
+	}
+	var given struct {
+		Password, Name, Description string
+		Readonly                    bool
+		CIDR                        []string `json:"cidr_whitelist"`
+		Expires                     int      // days
+	}
+	if err := readJSON(q, &given); err != nil {
+		return err
+	}
+	if len(given.CIDR) > 0 {
+		return registry.Errorf(registry.Invalid, "tokens cannot be restricted to addresses here")
+	}
+	if _, err := h.Registry.SignIn(q.Context(), q.RemoteAddr, caller.User.Username, given.Password); err != nil {
+		return err
+	}
+	name, scopes, life := "npm token", []string{registry.ScopeAPI}, tokenLife
+	if given.Name != "" {
+		name = given.Name
+	}
+	if given.Readonly {
+		scopes = []string{registry.ScopeReadAPI}
+	}
+	if given.Expires > 0 && given.Expires <= 365 {
+		life = time.Duration(given.Expires+1) * 24 * time.Hour
+	}
+	text, err := h.personalToken(q, caller.User, name, given.Description, scopes, life)
+	if err != nil {
+		return err
+	}
+	var object map[string]any
+	err = h.Registry.Store.Read(q.Context(), func(tx registry.Tx) error {
+		token, err := tx.TokenByHash(registry.HashToken(text))
+		if err == nil {
+			object = tokenObject(token)
+			object["token"] = text
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusCreated, object)
+}
+
+// deleteToken answers DELETE /-/npm/v1/tokens/token/KEY, where KEY may also be the token itself.
+func (h *Handler) deleteToken(w http.ResponseWriter, q *request, key string) error {
+	caller, err := h.signedIn(q, registry.ScopeAPI)
+	if err != nil {
+		return err
+	}
+	hash, err := hex.DecodeString(key)
+	if err != nil || len(hash) != 32 {
+		hash = registry.HashToken(key)
+	}
+	err = h.Registry.Store.Write(q.Context(), func(tx registry.Tx) error {
+		token, err := tx.TokenByHash(hash)
+		if err != nil {
+			return err
+		}
+		if token.UserID != caller.User.ID || token.Kind != registry.PersonalToken {
+			return errNoToken
+		}
+		return tx.RevokeToken(token.ID)
+	})
+	if registry.KindOf(err) == registry.NotFound {
+		return errNoToken
+	}
+	if err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// ---- access
+
+// visibility answers GET /-/package/:package/visibility.
+func (h *Handler) visibility(w http.ResponseWriter, q *request, name string) error {
+	f, err := h.find(q, name)
+	if err != nil {
+		return err
+	}
+	public := false
+	for _, e := range f.entries {
+		p, err := f.view.ProjectByID(e.ProjectID)
+		if err != nil {
+			return err
+		}
+		public = public || p.Visibility == registry.Public || p.RegistryAccess == registry.RegistryPublic
+	}
+	return writeJSON(w, http.StatusOK, map[string]bool{"public": public})
+}
+
+// collaborators answers GET /-/package/:package/collaborators: the members of its projects, with what they may do.
+func (h *Handler) collaborators(w http.ResponseWriter, q *request, name string) error {
+	f, err := h.find(q, name)
+	if err != nil {
+		return err
+	}
+	if f.caller.Anonymous() {
+		return registry.Errorf(registry.Unauthenticated, "401 Unauthorized")
+	}
+	var members []*registry.Member
+	for _, e := range f.entries {
+		p, err := f.view.ProjectByID(e.ProjectID)
+		if err != nil {
+			return err
+		}
+		err = h.Registry.Store.Read(q.Context(), func(tx registry.Tx) error {
+			direct, err := tx.Members(0, p.ID)
+			members = append(members, direct...)
+			for _, id := range p.Lineage {
+				if err != nil {
+					return err
+				}
+				var inherited []*registry.Member
+				inherited, err = tx.Members(id, 0)
+				members = append(members, inherited...)
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		if root, err := f.view.GroupByID(p.RootID()); err != nil {
+			return err
+		} else if root.Personal() {
+			members = append(members, &registry.Member{UserID: root.OwnerID, Level: registry.Owner})
+		}
+	}
+	rights := map[string]string{}
+	for _, m := range members {
+		user, err := f.view.UserByID(m.UserID)
+		if err != nil {
+			return err
+		}
+		switch {
+		case !m.ExpiresAt.IsZero() && time.Now().After(m.ExpiresAt):
+		case m.Level >= registry.Developer:
+			rights[user.Username] = "read-write"
+		case m.Level >= registry.Guest && rights[user.Username] == "":
+			rights[user.Username] = "read-only"
+		}
+	}
+	return writeJSON(w, http.StatusOK, rights)
+}
+
+// listPackages answers GET /-/org/ORG/package and /-/user/USER/package: the packages below the prefix, or below the
+// group or user where the prefix is the instance's, and what the caller may do with them.
+func (h *Handler) listPackages(w http.ResponseWriter, q *request, owner string) error {
+	filter, view, caller, err := h.searchScope(q)
+	if err != nil {
+		return err
+	}
+	if q.project == "" && q.group == "" {
+		filter.Group, err = view.Namespace(strings.TrimPrefix(owner, "@"))
+		if err != nil {
+			return registry.Errorf(registry.NotFound, "404 Scope Not Found")
+		}
+	}
+	filter.Limit = maxListed
+	rights := map[string]string{}
+	var entries []*registry.Entry
+	err = h.Registry.Store.Read(q.Context(), func(tx registry.Tx) (err error) {
+		entries, _, err = tx.SearchEntries(filter)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		p, err := view.ProjectByID(e.ProjectID)
+		if err != nil {
+			return err
+		}
+		if view.Authorize(caller, p, access.Publish) == nil {
+			rights[e.Name] = "read-write"
+		} else if rights[e.Name] == "" {
+			rights[e.Name] = "read-only"
+		}
+	}
+	return writeJSON(w, http.StatusOK, rights)
+}
+
+// ---- search
+
+const (
+	maxListed   = 1000 // names in a list that npm does not page
+	maxSearched = 250  // results on a page
+)
+
+// searchScope is what a list may show: the prefix, and what the caller may read below it.
+func (h *Handler) searchScope(q *request) (filter registry.EntryFilter, view *access.View, caller *access.Caller, err error) {
+	if view, err = h.Gate.Now(q.Context()); err != nil {
+		return
+	}
+	if caller, err = view.Caller(q.Request); err != nil {
+		return
+	}
+	filter = registry.EntryFilter{Type: registry.NPM, Viewer: caller.Viewer()}
+	switch {
+	case q.project != "":
+		var p *registry.Project
+		if p, err = view.Project(q.project); err != nil {
+			return
+		}
+		filter.Project = p.ID
+		err = view.Authorize(caller, p, access.Read)
+	case q.group != "":
+		if filter.Group, err = view.Group(q.group); err != nil {
+			return
+		}
+		err = view.AuthorizeGroup(caller, filter.Group, access.Read)
+	case caller.Token != nil:
+		err = access.ReadScope(caller)
+	}
+	return
+}
+
+// search answers GET /-/v1/search?text=&size=&from=.
+func (h *Handler) search(w http.ResponseWriter, q *request) error {
+	filter, _, _, err := h.searchScope(q)
+	if err != nil {
+		return err
+	}
+	query := q.URL.Query()
+	filter.Limit, filter.Offset = 20, 0
+	for name, into := range map[string]*int{"size": &filter.Limit, "from": &filter.Offset} {
+		if text := query.Get(name); text != "" {
+			if *into, err = strconv.Atoi(text); err != nil || *into < 0 {
+				return registry.Errorf(registry.Invalid, "%s is invalid", name)
+			}
+		}
+	}
+	filter.Limit = min(filter.Limit, maxSearched)
+	for term := range strings.FieldsSeq(query.Get("text")) {
+		// npm's qualifiers: keywords are among the words; the others are about people and boosts, which do not narrow.
+		qualifier, value, qualified := strings.Cut(term, ":")
+		switch {
+		case !qualified || !slices.Contains([]string{"keywords", "author", "maintainer", "scope", "not", "is", "boost-exact"}, qualifier):
+			filter.Terms = append(filter.Terms, term)
+		case qualifier == "keywords":
+			filter.Terms = append(filter.Terms, strings.Split(value, ",")...)
+		case qualifier == "scope":
+			filter.Terms = append(filter.Terms, "@"+strings.TrimPrefix(value, "@")+"/")
+		}
+	}
+	if len(filter.Terms) > 20 {
+		return registry.Errorf(registry.Invalid, "text has too many words")
+	}
+
+	var entries []*registry.Entry
+	var total int
+	packages := map[int64]map[string]any{}
+	err = h.Registry.Store.Read(q.Context(), func(tx registry.Tx) (err error) {
+		if entries, total, err = tx.SearchEntries(filter); err != nil {
+			return err
+		}
+		latest := make([]int64, len(entries))
+		for i, e := range entries {
+			latest[i] = e.LatestID
+		}
+		return tx.Fragments(latest, full, func(p *registry.Package, body []byte) error {
+			var m struct {
+				Description                                           any `json:",omitempty"`
+				Keywords, Author, Homepage, Repository, Bugs, License any
+				Publisher                                             *person `json:"_npmUser"`
+			}
+			// A manifest is what its publisher made of it: a field of an odd shape is shown as it is.
+			if err := json.Unmarshal(slices.DeleteFunc(slices.Clone(body), func(c byte) bool { return c == 0 }), &m); err != nil {
+				return err
+			}
+			shown := map[string]any{"name": p.Name, "version": p.Version, "date": stamp(p.CreatedAt), "links": links(m.Homepage, m.Repository, m.Bugs), "maintainers": []person{}}
+			for key, value := range map[string]any{"description": m.Description, "keywords": m.Keywords, "author": m.Author, "license": m.License} {
+				if value != nil {
+					shown[key] = value
+				}
+			}
+			if m.Publisher != nil {
+				by := map[string]string{"username": m.Publisher.Name, "email": ""}
+				shown["publisher"], shown["maintainers"] = by, []any{by}
+			}
+			if scope := scopeOf(p.Name); scope != "" {
+				shown["scope"] = scope
+			} else {
+				shown["scope"] = "unscoped"
+			}
+			packages[p.ID] = shown
+			return nil
+		})
+	})
+	if err != nil {
+		return err
+	}
+	objects := []map[string]any{}
+	for _, e := range entries {
+		if shown := packages[e.LatestID]; shown != nil {
+			objects = append(objects, map[string]any{
+				"package": shown, "searchScore": 1, "flags": map[string]any{},
+				"score": map[string]any{"final": 1, "detail": map[string]any{"quality": 1, "popularity": 1, "maintenance": 1}},
+			})
+		}
+	}
+	w.Header().Set("Vary", "Authorization")
+	return writeJSON(w, http.StatusOK, map[string]any{"objects": objects, "total": total, "time": stamp(time.Now())})
+}
+
+// links are the addresses of a package that are texts.
+func links(homepage, repository, bugs any) map[string]string {
+	found := map[string]string{}
+	for key, value := range map[string]any{"homepage": homepage, "repository": repository, "bugs": bugs} {
+		if object, ok := value.(map[string]any); ok {
+			value = object["url"]
+		}
+		if text, ok := value.(string); ok && text != "" {
+			found[key] = text
+		}
+	}
+	return found
+}
+
+// ---- audit
+
+// emptyAudit is the answer of the quick audit when nothing is known against anything.
+var emptyAudit = map[string]any{
+	"actions": []any{}, "advisories": struct{}{}, "muted": []any{},
+	"metadata": map[string]any{
+		"vulnerabilities": map[string]int{"info": 0, "low": 0, "moderate": 0, "high": 0, "critical": 0},
+		"dependencies":    0, "devDependencies": 0, "optionalDependencies": 0, "totalDependencies": 0,
+	},
+}
+
+// audit answers POST /-/npm/v1/security/…: there are no advisories yet, so the answer does not depend on what is asked,
+// but what is asked must be JSON.
+func (h *Handler) audit(w http.ResponseWriter, q *request, answer any) error {
+	if _, _, _, err := h.searchScope(q); err != nil {
+		return err
+	}
+	body := io.Reader(q.Body)
+	if strings.EqualFold(q.Header.Get("Content-Encoding"), "gzip") {
+		plain, err := gzip.NewReader(body)
+		if err != nil {
+			return registry.Errorf(registry.Invalid, "the body is not gzip")
+		}
+		body = plain
+	}
+	limited := &io.LimitedReader{R: body, N: h.MaxMetadata + 1}
+	decoder := json.NewDecoder(limited)
+	for {
+		if _, err := decoder.Token(); err == io.EOF {
+			break
+		} else if limited.N <= 0 {
+			return registry.Errorf(registry.TooLarge, "the body is too large (maximum is %d bytes)", h.MaxMetadata)
+		} else if err != nil {
+			return registry.Errorf(registry.Invalid, "Invalid json")
+		}
+	}
+	return writeJSON(w, http.StatusOK, answer)
+}

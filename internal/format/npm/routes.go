@@ -1,0 +1,421 @@
+package npm
+
+import (
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"packhouse/internal/access"
+	"packhouse/internal/document"
+	"packhouse/internal/registry"
+)
+
+// format is npm as the domain sees it.
+var format = registry.Format{Type: registry.NPM, Compare: func(a, b string) int {
+	x, errX := parseVersion(a)
+	y, errY := parseVersion(b)
+	if errX != nil || errY != nil {
+		return strings.Compare(a, b) // cannot be: versions are checked when they are published
+	}
+	return compareVersions(x, y)
+}}
+
+// Handler serves the protocol.
+type Handler struct {
+	Registry  *registry.Registry
+	Gate      *access.Gate
+	Documents *document.Cache
+	// BaseURL is the public URL of the server as a request sees it, without a slash at the end.
+	BaseURL     func(*http.Request) string
+	MaxFile     int64 // bytes of a tarball
+	MaxMetadata int64 // bytes of everything else in one request
+}
+
+// Routes registers the three prefixes. What follows them is matched here, on the escaped path: a scope's slash may
+// come raw or escaped.
+func (h *Handler) Routes(mux *http.ServeMux) {
+	for _, prefix := range []string{
+		"/api/v4/projects/{project}/packages/npm",
+		"/api/v4/groups/{group}/-/packages/npm",
+		"/api/v4/packages/npm",
+	} {
+		slashes := strings.Count(prefix, "/") + 1
+		mux.HandleFunc(prefix+"/{rest...}", func(w http.ResponseWriter, r *http.Request) {
+			escaped := r.URL.EscapedPath()
+			at := nth(escaped, '/', slashes)
+			q := &request{r, h.BaseURL(r) + escaped[:at], escaped[at+1:], r.PathValue("project"), r.PathValue("group")}
+			if err := h.route(w, q); err != nil {
+				writeError(w, r, err)
+			}
+		})
+	}
+}
+
+// nth is the index of the nth c in s.
+func nth(s string, c byte, n int) (at int) {
+	for ; n > 0; n-- {
+		at += strings.IndexByte(s[at:], c) + 1
+	}
+	return at - 1
+}
+
+// request is a request below one of the prefixes.
+type request struct {
+	*http.Request
+	prefix  string // URL up to ".../packages/npm", as it was asked
+	rest    string // escaped path after it, without the slash
+	project string // :id of a project's prefix, unescaped
+	group   string // :id of a group's prefix, unescaped
+}
+
+var errRoute = registry.Errorf(registry.NotFound, "404 Not Found")
+
+// route is the table of the protocol: packages here, the registry's own endpoints in the next one.
+func (h *Handler) route(w http.ResponseWriter, q *request) error {
+	rest := strings.TrimSuffix(q.rest, "/")
+	if rest == "-" || strings.HasPrefix(rest, "-/") {
+		return h.routeOwn(w, q, strings.TrimPrefix(rest, "-/"))
+	}
+	if rest == "" {
+		return errRoute
+	}
+	p, err := splitPath(rest)
+	if err != nil {
+		return err
+	}
+	read := q.Method == http.MethodGet || q.Method == http.MethodHead
+	switch {
+	case read && p.Rev != "":
+		return errRoute
+	case read && p.File != "":
+		return h.tarball(w, q, p.Name, p.File)
+	case read && p.Version != "":
+		return h.manifest(w, q, p.Name, p.Version)
+	case read:
+		return h.packument(w, q, p.Name)
+	case q.Method == http.MethodPut && p.Rev != "" && p.File == "":
+		return h.putRevision(w, q, p.Name, p.Rev)
+	case q.Method == http.MethodPut && p.File == "" && p.Version == "":
+		return h.put(w, q, p.Name)
+	case q.Method == http.MethodDelete && p.Rev != "" && p.File != "":
+		return h.deleteVersion(w, q, p.Name, p.File, p.Rev)
+	case q.Method == http.MethodDelete && p.Rev != "":
+		return h.deletePackage(w, q, p.Name, p.Rev)
+	}
+	return errMethod
+}
+
+// routeOwn is the table of what stands below "-/".
+func (h *Handler) routeOwn(w http.ResponseWriter, q *request, escaped string) error {
+	rest, err := url.PathUnescape(escaped)
+	if err != nil {
+		return errPath
+	}
+	method := q.Method
+	if method == http.MethodHead {
+		method = http.MethodGet
+	}
+	if name, ok := strings.CutPrefix(rest, "package/"); ok {
+		return h.routePackage(w, q, method, name)
+	}
+	switch method + " " + rest {
+	case "GET ping":
+		return writeJSON(w, http.StatusOK, struct{}{})
+	case "GET whoami":
+		return h.whoami(w, q)
+	case "GET v1/search":
+		return h.search(w, q)
+	case "POST v1/login":
+		return h.beginLogin(w, q)
+	case "GET npm/v1/user":
+		return h.profile(w, q)
+	case "GET npm/v1/tokens":
+		return h.listTokens(w, q)
+	case "POST npm/v1/tokens":
+		return h.createToken(w, q)
+	case "POST npm/v1/security/advisories/bulk":
+		return h.audit(w, q, struct{}{})
+	case "POST npm/v1/security/audits/quick", "POST npm/v1/security/audits":
+		return h.audit(w, q, emptyAudit)
+	}
+	for _, route := range []struct {
+		method, prefix, suffix string
+		handle                 func(http.ResponseWriter, *request, string) error
+	}{
+		{"GET", "v1/done/", "", h.finishLogin},
+		{"PUT", "user/org.couchdb.user:", "", h.login},
+		{"GET", "user/org.couchdb.user:", "", h.user},
+		{"DELETE", "user/token/", "", h.logout},
+		{"DELETE", "npm/v1/tokens/token/", "", h.deleteToken},
+		{"GET", "org/", "/package", h.listPackages},
+		{"GET", "user/", "/package", h.listPackages},
+	} {
+		middle, ok := strings.CutPrefix(rest, route.prefix)
+		if middle, fits := strings.CutSuffix(middle, route.suffix); ok && fits && method == route.method && middle != "" {
+			return route.handle(w, q, middle)
+		}
+	}
+	return errRoute
+}
+
+// routePackage is the table of what stands below "-/package/". path is unescaped.
+func (h *Handler) routePackage(w http.ResponseWriter, q *request, method, path string) error {
+	parts := strings.Split(path, "/")
+	if slices.ContainsFunc(parts, func(part string) bool { return part == "." || part == ".." }) {
+		return errPath
+	}
+	if slices.Contains(parts, "") {
+		return errRoute
+	}
+	name, parts := cutScoped(parts)
+	if strings.TrimSpace(name) == "" {
+		return registry.Errorf(registry.Invalid, `"Package Name" not given`)
+	}
+	if err := validName(name); err != nil {
+		return err
+	}
+	if len(parts) == 0 {
+		return errRoute
+	}
+	switch what := method + " " + parts[0]; {
+	case what == "GET dist-tags" && len(parts) == 1:
+		return h.listTags(w, q, name)
+	case (what == "PUT dist-tags" || what == "POST dist-tags") && len(parts) == 2:
+		return h.setTag(w, q, name, parts[1])
+	case what == "DELETE dist-tags" && len(parts) == 2:
+		return h.deleteTag(w, q, name, parts[1])
+	case what == "GET visibility" && len(parts) == 1:
+		return h.visibility(w, q, name)
+	case what == "GET collaborators" && len(parts) == 1:
+		return h.collaborators(w, q, name)
+	case what == "POST access" && len(parts) == 1:
+		return registry.Errorf(registry.Forbidden, "Who may see a package is decided by the visibility of its project")
+	}
+	return errRoute
+}
+
+// found is a package name within what the request is about and the caller may read.
+type found struct {
+	view   *access.View
+	caller *access.Caller
+	// entries that the caller may read, by project id. Never empty, but for lookups of one project.
+	entries []registry.Revision
+	project *registry.Project // of a project's prefix
+}
+
+func (f *found) ids() []int64 {
+	ids := make([]int64, len(f.entries))
+	for i, e := range f.entries {
+		ids[i] = e.EntryID
+	}
+	return ids
+}
+
+var errNoPackages = registry.Errorf(registry.NotFound, "404 Packages Not Found")
+
+// find resolves the caller and the name, in one query when both were seen before. Without any entry that the caller
+// may read it returns what the caller may know: Unauthenticated or NotFound.
+func (h *Handler) find(q *request, name string) (*found, error) {
+	project, _ := numeric(q.project)
+	revision, entries, err := h.Registry.Store.Revisions(q.Context(), registry.NPM, name, project)
+	if err != nil {
+		return nil, err
+	}
+	f := &found{view: h.Gate.At(revision)}
+	if f.caller, err = f.view.Caller(q.Request); err != nil {
+		return nil, err
+	}
+	if q.project != "" {
+		f.project, err = f.view.Project(q.project)
+		if err != nil {
+			return nil, err
+		}
+		if err := f.view.Authorize(f.caller, f.project, access.Read); err != nil {
+			return nil, err
+		}
+		for _, e := range entries {
+			if e.ProjectID == f.project.ID {
+				f.entries = append(f.entries, e)
+			}
+		}
+		if len(f.entries) == 0 {
+			return f, errNoPackages
+		}
+		return f, nil
+	}
+	above, err := h.above(f, q, name)
+	if err != nil {
+		return nil, err
+	}
+	inScope := false
+	for _, e := range entries {
+		p, err := f.view.ProjectByID(e.ProjectID)
+		if err != nil {
+			return nil, err
+		}
+		if !slices.Contains(p.Lineage, above.ID) {
+			continue
+		}
+		inScope = true
+		if err := f.view.Authorize(f.caller, p, access.Read); err == nil {
+			f.entries = append(f.entries, e)
+		} else if registry.KindOf(err) == registry.Fault {
+			return nil, err
+		}
+	}
+	if len(f.entries) > 0 {
+		return f, nil
+	}
+	if q.group != "" {
+		if err := f.view.AuthorizeGroup(f.caller, above, access.Read); err != nil {
+			return nil, err
+		}
+	}
+	switch {
+	case inScope && f.caller.Anonymous():
+		return nil, registry.Errorf(registry.Unauthenticated, "401 Unauthorized")
+	case inScope:
+		return nil, registry.Errorf(registry.Forbidden, "403 Forbidden")
+	case q.group == "":
+		return nil, registry.Errorf(registry.NotFound, "404 Project Not Found")
+	}
+	return f, errNoPackages
+}
+
+// above is the namespace under which a group's or the instance's prefix looks. The instance looks only in the
+// top-level namespace that a name's scope says: any other rule would let one team publish under another's names.
+func (h *Handler) above(f *found, q *request, name string) (*registry.Group, error) {
+	if q.group != "" {
+		return f.view.Group(q.group)
+	}
+	none := registry.Errorf(registry.NotFound, "404 Project Not Found")
+	scope := scopeOf(name)
+	if _, isNumber := numeric(scope); scope == "" || isNumber {
+		return nil, none
+	}
+	g, err := f.view.Namespace(scope)
+	if registry.KindOf(err) == registry.NotFound {
+		return nil, none
+	}
+	return g, err
+}
+
+// write resolves the project that a change of a name is for, and authorizes it. At a group's or the instance's prefix
+// it is the project of the version published last, as with GitLab.
+func (h *Handler) write(q *request, name string, action access.Action) (*found, *registry.Project, error) {
+	if q.project == "" {
+		f, err := h.find(q, name)
+		if err != nil {
+			return nil, nil, err
+		}
+		id := f.entries[0].ProjectID
+		if len(f.entries) > 1 {
+			err := h.Registry.Store.Read(q.Context(), func(tx registry.Tx) error {
+				packages, err := tx.Packages(f.ids())
+				if len(packages) > 0 {
+					id = packages[len(packages)-1].ProjectID
+				}
+				return err
+			})
+			if err != nil {
+				return nil, nil, err
+			}
+		}
+		p, err := f.view.ProjectByID(id)
+		if err != nil {
+			return nil, nil, err
+		}
+		return f, p, f.view.Authorize(f.caller, p, action)
+	}
+	view, err := h.Gate.Now(q.Context())
+	if err != nil {
+		return nil, nil, err
+	}
+	f := &found{view: view}
+	if f.caller, err = view.Caller(q.Request); err != nil {
+		return nil, nil, err
+	}
+	if f.project, err = view.Project(q.project); err != nil {
+		return nil, nil, err
+	}
+	return f, f.project, view.Authorize(f.caller, f.project, action)
+}
+
+// numeric tells whether an :id is a number, and which.
+func numeric(id string) (n int64, ok bool) {
+	for _, c := range []byte(id) {
+		if c < '0' || c > '9' || n > 1<<58 {
+			return 0, false
+		}
+		n = n*10 + int64(c-'0')
+	}
+	return n, id != ""
+}
+
+// ---- answers
+
+var errMethod = registry.Errorf(registry.Invalid, "405 Method Not Allowed")
+
+func writeJSON(w http.ResponseWriter, status int, value any) error {
+	text, err := json.Marshal(value)
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	w.Write(text)
+	return nil
+}
+
+// statuses of the kinds of error in this protocol.
+var statuses = map[registry.Kind]int{
+	registry.Invalid:         http.StatusBadRequest,
+	registry.Unauthenticated: http.StatusUnauthorized,
+	registry.Forbidden:       http.StatusForbidden,
+	registry.NotFound:        http.StatusNotFound,
+	registry.Conflict:        http.StatusConflict,
+	registry.TooLarge:        http.StatusRequestEntityTooLarge,
+	registry.Limited:         http.StatusTooManyRequests,
+	registry.Full:            http.StatusInsufficientStorage,
+	registry.Unavailable:     http.StatusServiceUnavailable,
+}
+
+// writeError answers with {"message": …, "error": …}: npm and bun print error, scripts written for GitLab read message.
+func writeError(w http.ResponseWriter, r *http.Request, err error) {
+	status, message := statuses[registry.KindOf(err)], registry.MessageOf(err)
+	body := map[string]string{"message": message, "error": message}
+	var token *access.TokenError
+	switch {
+	case r.Context().Err() != nil:
+		return // nobody is there to read it
+	case status == 0:
+		slog.ErrorContext(r.Context(), "npm", "method", r.Method, "err", err)
+		status = http.StatusInternalServerError
+		body["message"], body["error"] = "500 Internal Server Error", "Internal server error"
+	case err == errMethod:
+		status = http.StatusMethodNotAllowed
+		body["error"] = "405 Not Allowed"
+	case errors.As(err, &token):
+		body["error"], body["error_description"] = token.Code, token.Description
+		if token.Scope != "" {
+			body["scope"] = token.Scope
+		}
+	case err == errRoute:
+		body["error"] = "404 Not Found"
+	case status == http.StatusNotFound:
+		// "404 Packages Not Found" and "Packages not found", as GitLab.
+		what, _ := strings.CutSuffix(strings.TrimPrefix(message, "404 "), " Not Found")
+		body["error"] = what + " not found"
+	}
+	switch status {
+	case http.StatusUnauthorized:
+		w.Header().Set("WWW-Authenticate", `Basic realm="Packhouse"`)
+	case http.StatusTooManyRequests, http.StatusServiceUnavailable, http.StatusInsufficientStorage:
+		w.Header().Set("Retry-After", "5")
+	}
+	writeJSON(w, status, body)
+}

@@ -1,0 +1,239 @@
+package server
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"regexp"
+	"runtime/debug"
+	"strings"
+	"time"
+)
+
+// handler is what stands around the routes, outermost first: request id and log, panics, the form of the path, and
+// what is left of a body that was refused.
+func (s *Server) handler() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		began := time.Now()
+		id := requestID(r)
+		r = r.WithContext(context.WithValue(r.Context(), requestIDKey{}, id))
+		header := w.Header()
+		header["X-Request-Id"] = []string{id}
+		header["X-Content-Type-Options"] = nosniff
+		header["X-Frame-Options"] = sameOrigin
+		response := &response{ResponseWriter: w}
+		s.metrics.inFlight.Inc()
+		defer func() {
+			failure := recover()
+			if failure != nil && failure != http.ErrAbortHandler {
+				slog.ErrorContext(r.Context(), "panic", "err", failure, "stack", string(debug.Stack()))
+				if response.status == 0 {
+					writeJSON(response, http.StatusInternalServerError, map[string]string{"message": "500 Internal Server Error", "error": "500 Internal Server Error"})
+				}
+			}
+			s.metrics.inFlight.Dec()
+			s.account(r, response, time.Since(began))
+			if failure != nil && response.status != http.StatusInternalServerError {
+				panic(http.ErrAbortHandler) // the answer is cut off; the client must see that
+			}
+		}()
+		s.serve(response, r)
+		drain(response, r)
+	})
+}
+
+var nosniff, sameOrigin = []string{"nosniff"}, []string{"SAMEORIGIN"}
+
+// serve hands the request to its route. http.ServeMux would redirect "//", "." and "..", and lose the body of a PUT
+// on the way; and it speaks plain text where clients of the API expect JSON.
+func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
+	if err := cleanPath(r); err != nil {
+		writeJSON(w, http.StatusBadRequest, map[string]string{"error": err.Error()})
+		return
+	}
+	if _, pattern := s.mux.Handler(r); pattern == "" {
+		s.noRoute(w, r)
+		return
+	}
+	s.mux.ServeHTTP(w, r)
+}
+
+// noRoute answers as GitLab's API does: 404, or 405 with Allow.
+func (s *Server) noRoute(w http.ResponseWriter, r *http.Request) {
+	probe := &probe{header: http.Header{}}
+	s.mux.ServeHTTP(probe, r)
+	if probe.status == http.StatusMethodNotAllowed {
+		w.Header().Set("Allow", probe.header.Get("Allow"))
+		writeJSON(w, http.StatusMethodNotAllowed, map[string]string{"error": "405 Not Allowed"})
+		return
+	}
+	writeJSON(w, http.StatusNotFound, map[string]string{"error": "404 Not Found"})
+}
+
+// probe takes an answer that nobody gets.
+type probe struct {
+	header http.Header
+	status int
+}
+
+func (p *probe) Header() http.Header            { return p.header }
+func (p *probe) Write(text []byte) (int, error) { return len(text), nil }
+func (p *probe) WriteHeader(status int)         { p.status = status }
+
+var errPath = errors.New("path is invalid")
+
+// cleanPath joins doubled slashes and takes off one at the end, so that no route has to, and refuses dot segments:
+// no client that means well sends them.
+func cleanPath(r *http.Request) error {
+	escaped := r.URL.EscapedPath()
+	if strings.Contains(escaped, "//") || len(escaped) > 1 && strings.HasSuffix(escaped, "/") && strings.HasPrefix(escaped, "/api/") {
+		for strings.Contains(escaped, "//") {
+			escaped = strings.ReplaceAll(escaped, "//", "/")
+		}
+		if strings.HasPrefix(escaped, "/api/") {
+			escaped = strings.TrimSuffix(escaped, "/")
+		}
+		plain, err := url.PathUnescape(escaped)
+		if err != nil {
+			return errPath
+		}
+		r.URL.Path, r.URL.RawPath = plain, escaped
+	}
+	if !strings.HasPrefix(escaped, "/") {
+		return errPath
+	}
+	if strings.Contains(escaped, "/.") {
+		for segment := range strings.SplitSeq(escaped, "/") {
+			if segment == "." || segment == ".." {
+				return errPath
+			}
+		}
+	}
+	return nil
+}
+
+// How much of a refused upload is read on, and for how long. A client that still sends while the connection is closed
+// sees a broken pipe and not the answer.
+const (
+	drainBytes = 64 << 20
+	drainTime  = 10 * time.Second
+)
+
+func drain(w http.ResponseWriter, r *http.Request) {
+	if r.ContentLength == 0 || r.ProtoMajor != 1 || r.Header.Get("Expect") != "" {
+		return // nothing left, or the protocol has a way to say no
+	}
+	var one [1]byte
+	if n, _ := r.Body.Read(one[:]); n == 0 {
+		return
+	}
+	http.NewResponseController(w).SetReadDeadline(time.Now().Add(drainTime))
+	io.CopyN(io.Discard, r.Body, drainBytes)
+	http.NewResponseController(w).SetReadDeadline(time.Time{})
+}
+
+// response notes what was answered.
+type response struct {
+	http.ResponseWriter
+	status int
+	bytes  int64
+}
+
+func (w *response) WriteHeader(status int) {
+	if w.status == 0 && status >= 200 {
+		w.status = status
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *response) Write(p []byte) (int, error) {
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+	n, err := w.ResponseWriter.Write(p)
+	w.bytes += int64(n)
+	return n, err
+}
+
+// ReadFrom keeps the way to sendfile open.
+func (w *response) ReadFrom(r io.Reader) (int64, error) {
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+	n, err := io.Copy(w.ResponseWriter, r)
+	w.bytes += n
+	return n, err
+}
+
+// Unwrap lets http.ResponseController through.
+func (w *response) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// account logs and counts a request.
+func (s *Server) account(r *http.Request, w *response, took time.Duration) {
+	status := w.status
+	if status == 0 {
+		status = http.StatusOK
+	}
+	s.metrics.count(r, status, w.bytes, took)
+	switch {
+	case s.config.LogRequests == "none", s.config.LogRequests == "errors" && status < 400:
+		return
+	}
+	slog.LogAttrs(r.Context(), slog.LevelInfo, "request",
+		slog.String("method", r.Method), slog.String("path", redact(r.URL.EscapedPath())), slog.Int("status", status), slog.Int64("bytes", w.bytes),
+		slog.Float64("ms", float64(took.Microseconds())/1000), slog.String("address", r.RemoteAddr), slog.String("agent", r.UserAgent()))
+}
+
+// secretPath finds what must not be in a log: the routes that name a token or a sign-in, and anything that looks like
+// a token of ours. Queries are never logged.
+var secretPath = regexp.MustCompile(`(/-/user/token/|/-/npm/v1/tokens/token/|/-/v1/done/|/-/login/).*|ph[pdjg]_[0-9A-Za-z]+`)
+
+func redact(path string) string {
+	if !strings.Contains(path, "/-/") && !strings.Contains(path, "ph") {
+		return path
+	}
+	return secretPath.ReplaceAllString(path, "$1[redacted]")
+}
+
+type requestIDKey struct{}
+
+// goodID is what we take over from a proxy in front.
+var goodID = regexp.MustCompile(`^[0-9A-Za-z._-]{1,64}$`)
+
+func requestID(r *http.Request) string {
+	if given := r.Header["X-Request-Id"]; len(given) > 0 && goodID.MatchString(given[0]) {
+		return given[0]
+	}
+	return rand.Text()
+}
+
+// NewLogger makes the program's logger: format "text" or "json", with the id of the request on each line.
+func NewLogger(w io.Writer, format, level string) (*slog.Logger, error) {
+	options := &slog.HandlerOptions{}
+	var least slog.Level
+	if err := least.UnmarshalText([]byte(level)); err != nil {
+		return nil, fmt.Errorf("--log-level %q is none of debug, info, warn, error", level)
+	}
+	options.Level = least
+	if format == "json" {
+		return slog.New(withID{slog.NewJSONHandler(w, options)}), nil
+	}
+	return slog.New(withID{slog.NewTextHandler(w, options)}), nil
+}
+
+type withID struct{ slog.Handler }
+
+func (h withID) Handle(ctx context.Context, record slog.Record) error {
+	if id, ok := ctx.Value(requestIDKey{}).(string); ok {
+		record.AddAttrs(slog.String("request_id", id))
+	}
+	return h.Handler.Handle(ctx, record)
+}
+
+func (h withID) WithAttrs(attrs []slog.Attr) slog.Handler { return withID{h.Handler.WithAttrs(attrs)} }
+func (h withID) WithGroup(name string) slog.Handler       { return withID{h.Handler.WithGroup(name)} }

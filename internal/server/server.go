@@ -1,0 +1,281 @@
+// Package server assembles the program: store, blobs, formats, API and pages behind one HTTP server.
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"packhouse/internal/access"
+	"packhouse/internal/api"
+	"packhouse/internal/blob"
+	"packhouse/internal/database"
+	"packhouse/internal/document"
+	"packhouse/internal/format/npm"
+	"packhouse/internal/registry"
+	"packhouse/internal/web"
+)
+
+// Config is what the command line says.
+type Config struct {
+	Data            string        // folder
+	Listen          string        // host:port; port 0 takes a free one
+	URL             string        // public base URL; empty: as the request says
+	Database        string        // SQLite file or postgres:// URL; empty: in Data
+	Blobs           string        // folder; empty: in Data
+	TLSCert, TLSKey string        // files; both or none
+	MaxFile         int64         // bytes of one package file
+	MaxMetadata     int64         // bytes of everything else in one request
+	DocumentCache   int64         // bytes of compressed index documents to keep
+	ShutdownTimeout time.Duration // for requests in flight
+	LogRequests     string        // "all", "errors" or "none"
+	RootPassword    string        // of the first start; empty: generated
+	RootToken       string        // of the first start; empty: generated
+	Version         string
+	Revision        string
+}
+
+// Store opens the database that the configuration names.
+func (c *Config) Store(ctx context.Context) (registry.Store, error) {
+	location := c.Database
+	if location == "" {
+		location = filepath.Join(c.Data, "packhouse.db")
+	}
+	if !strings.Contains(location, "://") {
+		if err := os.MkdirAll(filepath.Dir(location), 0o700); err != nil {
+			return nil, err
+		}
+	}
+	return database.Open(ctx, location)
+}
+
+// Server is the running program.
+type Server struct {
+	config   Config
+	base     *url.URL // nil: as the request says
+	store    registry.Store
+	blobs    *blob.Disk
+	gate     *access.Gate
+	http     *http.Server
+	metrics  *metrics
+	mux      *http.ServeMux
+	draining atomic.Bool
+}
+
+// New opens the stores, makes the first user when there is none, and registers all routes.
+func New(ctx context.Context, config Config) (_ *Server, err error) {
+	s := &Server{config: config, metrics: newMetrics(config.Version, config.Revision), mux: http.NewServeMux()}
+	if config.URL != "" {
+		s.base, err = url.Parse(strings.TrimRight(config.URL, "/"))
+		if err != nil || s.base.Host == "" || s.base.Scheme != "http" && s.base.Scheme != "https" || s.base.RawQuery != "" {
+			return nil, fmt.Errorf("--url %q is not an http or https URL", config.URL)
+		}
+	}
+	if s.store, err = config.Store(ctx); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			s.Close()
+		}
+	}()
+	blobs := config.Blobs
+	if blobs == "" {
+		blobs = filepath.Join(config.Data, "blobs")
+	}
+	if scheme, _, isURL := strings.Cut(blobs, "://"); isURL {
+		return nil, fmt.Errorf("--blobs: a %s store is not supported, name a folder", scheme)
+	}
+	if s.blobs, err = blob.OpenDisk(blobs); err != nil {
+		return nil, err
+	}
+	reg := &registry.Registry{Store: s.store, Blobs: s.blobs}
+	if err := s.firstStart(ctx, reg); err != nil {
+		return nil, err
+	}
+	s.gate = access.NewGate(s.store)
+	npmHandler := &npm.Handler{Registry: reg, Gate: s.gate, Documents: document.NewCache(config.DocumentCache), BaseURL: s.BaseURL,
+		MaxFile: config.MaxFile, MaxMetadata: config.MaxMetadata}
+	npmHandler.Routes(s.mux)
+	api.New(reg, s.gate, s.BaseURL, config.Version, config.Revision).Routes(s.mux)
+	(&web.Handler{Registry: reg, BaseURL: s.BaseURL}).Routes(s.mux)
+	s.operationRoutes()
+	s.http = &http.Server{
+		Handler:           s.handler(),
+		ReadHeaderTimeout: 20 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          slog.NewLogLogger(slog.Default().Handler(), slog.LevelDebug), // clients' broken handshakes and the like
+	}
+	return s, nil
+}
+
+// firstStart creates root, and shows once what it generated: on the terminal, not in the log.
+func (s *Server) firstStart(ctx context.Context, reg *registry.Registry) error {
+	password, token, err := reg.FirstStart(ctx, s.config.RootPassword, s.config.RootToken)
+	if err != nil {
+		return fmt.Errorf("create the user root: %w", err)
+	}
+	if password != "" || token != "" {
+		fmt.Println("First start: the administrator root was created. What follows is not shown again.")
+		if password != "" {
+			fmt.Println("  password: " + password)
+		}
+		if token != "" {
+			fmt.Println("  token:    " + token)
+		}
+	}
+	return nil
+}
+
+// BaseURL is the public URL of the server as a request sees it: that of the configuration, otherwise the request's
+// own host, and the scheme that a proxy in front names.
+func (s *Server) BaseURL(r *http.Request) string {
+	if s.base != nil {
+		return s.base.String()
+	}
+	scheme := "http"
+	if forwarded := r.Header["X-Forwarded-Proto"]; r.TLS != nil || len(forwarded) > 0 && forwarded[0] == "https" {
+		scheme = "https"
+	}
+	return scheme + "://" + r.Host
+}
+
+// Run serves until ctx ends, then lets the requests in flight finish.
+func (s *Server) Run(ctx context.Context) error {
+	listener, err := net.Listen("tcp", s.config.Listen)
+	if err != nil {
+		return err
+	}
+	scheme := "http"
+	if s.config.TLSCert != "" || s.config.TLSKey != "" {
+		certificate, err := tls.LoadX509KeyPair(s.config.TLSCert, s.config.TLSKey)
+		if err != nil {
+			listener.Close()
+			return fmt.Errorf("--tls-cert and --tls-key: %w", err)
+		}
+		s.http.TLSConfig = &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}
+		scheme = "https"
+	}
+	failed := make(chan error, 1)
+	go func() {
+		if scheme == "https" {
+			failed <- s.http.ServeTLS(listener, "", "")
+		} else {
+			failed <- s.http.Serve(listener)
+		}
+	}()
+	slog.Info("listening", "url", scheme+"://"+listener.Addr().String(), "version", s.config.Version)
+
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		s.background(background)
+	}()
+	select {
+	case err = <-failed:
+	case <-ctx.Done():
+		s.draining.Store(true)
+		slog.Info("stopping", "timeout", s.config.ShutdownTimeout.String())
+		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.config.ShutdownTimeout)
+		err = s.http.Shutdown(bounded)
+		cancel()
+		if errors.Is(err, context.DeadlineExceeded) {
+			slog.Warn("requests in flight were cut off")
+			err = s.http.Close()
+		}
+	}
+	stop()
+	<-done
+	return err
+}
+
+// flushInterval is how often what is counted in memory goes to the database.
+const flushInterval = 10 * time.Second
+
+func (s *Server) background(ctx context.Context) {
+	tick := time.NewTicker(flushInterval)
+	defer tick.Stop()
+	for {
+		last := false
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			last = true
+		}
+		if err := s.gate.FlushUsed(context.WithoutCancel(ctx)); err != nil {
+			slog.Error("note the use of tokens", "err", err)
+		}
+		if last {
+			return
+		}
+	}
+}
+
+// Close releases the stores. Call it when Run has returned.
+func (s *Server) Close() error {
+	var err error
+	if s.blobs != nil {
+		err = s.blobs.Close()
+	}
+	if s.store != nil {
+		err = errors.Join(err, s.store.Close())
+	}
+	return err
+}
+
+// operationRoutes are for those who run the server.
+func (s *Server) operationRoutes() {
+	s.mux.HandleFunc("GET /-/health", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		w.Write([]byte("Packhouse OK"))
+	})
+	s.mux.HandleFunc("GET /-/liveness", func(w http.ResponseWriter, r *http.Request) {
+		writeJSON(w, http.StatusOK, map[string]string{"status": "ok"})
+	})
+	s.mux.HandleFunc("GET /-/readiness", s.readiness)
+	s.mux.HandleFunc("GET /metrics", s.serveMetrics)
+}
+
+// readiness tells a balancer whether to send requests here: not while the server stops, nor without its stores.
+func (s *Server) readiness(w http.ResponseWriter, r *http.Request) {
+	bounded, cancel := context.WithTimeout(r.Context(), 5*time.Second)
+	defer cancel()
+	check := func(err error) []map[string]string {
+		if err == nil {
+			return []map[string]string{{"status": "ok"}}
+		}
+		slog.ErrorContext(r.Context(), "not ready", "err", err)
+		return []map[string]string{{"status": "failed", "message": registry.MessageOf(err)}}
+	}
+	errs := map[string]error{"database_check": s.store.Ping(bounded), "blobs_check": s.blobs.Ping(bounded), "master_check": nil}
+	if s.draining.Load() {
+		errs["master_check"] = registry.Errorf(registry.Unavailable, "stopping")
+	}
+	answer, status := map[string]any{"status": "ok"}, http.StatusOK
+	for name, err := range errs {
+		answer[name] = check(err)
+		if err != nil {
+			answer["status"], status = "failed", http.StatusServiceUnavailable
+		}
+	}
+	writeJSON(w, status, answer)
+}
+
+func writeJSON(w http.ResponseWriter, status int, value any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	json.NewEncoder(w).Encode(value) // an error is the client's hanging up
+}
