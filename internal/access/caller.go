@@ -39,9 +39,10 @@ func (c *Caller) Viewer() registry.Viewer {
 	viewer := registry.Viewer{UserID: c.UserID()}
 	if c.User != nil {
 		viewer.External = c.User.External
-		viewer.All = c.User.Admin && (c.Token == nil || c.Token.Kind != registry.JobToken)
+		viewer.All = c.User.Admin
 	}
-	if c.Token != nil {
+	// A bot's token may name the project or group that it was made in, which says nothing about its rights.
+	if c.Token != nil && (c.Token.Kind == registry.DeployToken || c.Token.Kind == registry.JobToken) {
 		viewer.Project, viewer.Group = c.Token.ProjectID, c.Token.GroupID
 	}
 	return viewer
@@ -54,6 +55,10 @@ var anonymous = &Caller{}
 // anonymous. A blocked user is Forbidden.
 func (v *View) Caller(r *http.Request) (*Caller, error) {
 	text, given := Credential(r)
+	if len(r.Header["Sudo"]) > 0 {
+		// To act as the administrator who meant to act as somebody else would be worse than to refuse.
+		return nil, registry.Errorf(registry.Forbidden, "403 Forbidden - sudo is not supported")
+	}
 	if !given {
 		return anonymous, nil
 	}

@@ -42,8 +42,10 @@ func readParams(w http.ResponseWriter, r *http.Request) (*params, error) {
 	if r.Method == http.MethodGet || r.Method == http.MethodHead {
 		return p, nil
 	}
-	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
-	body, err := readBody(r)
+	// In a copy, so that the server still gets at what is left of a body that was refused.
+	limited := r.WithContext(r.Context())
+	limited.Body = http.MaxBytesReader(w, r.Body, maxBody)
+	body, err := readBody(limited)
 	var tooLarge *http.MaxBytesError
 	if errors.As(err, &tooLarge) {
 		return nil, registry.Errorf(registry.TooLarge, "413 Request Entity Too Large")

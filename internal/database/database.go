@@ -60,7 +60,7 @@ func Open(ctx context.Context, location string) (_ *DB, err error) {
 	}
 	if err := db.migrate(ctx); err != nil {
 		db.Close()
-		return nil, err
+		return nil, classify(err)
 	}
 	return db, nil
 }
@@ -206,10 +206,15 @@ func (db *DB) FileOfVersion(ctx context.Context, entries []int64, version string
 	if len(entries) == 0 {
 		return nil, classify(sql.ErrNoRows)
 	}
-	// Nearly always there is one entry, so that the query has one text and stays compiled.
+	// Nearly always there is one entry, with one package of that version: the query has one text, stays compiled, and
+	// has nothing to sort.
 	set, args := in([]any{version}, entries)
+	order := ""
+	if len(entries) > 1 {
+		order = " ORDER BY p.id DESC, f.id DESC"
+	}
 	f, err := scanFile(db.row(ctx, "SELECT "+fileColumns+" FROM packages p JOIN package_files f ON f.package_id = p.id WHERE p.version = $1 AND p.entry_id IN "+set+
-		" AND "+installable+" ORDER BY p.id DESC, f.id DESC LIMIT 1", args...))
+		" AND "+installable+order+" LIMIT 1", args...))
 	if err != nil {
 		return nil, classify(err)
 	}
@@ -268,18 +273,21 @@ func classify(err error) error {
 	case errors.Is(err, sql.ErrNoRows):
 		return registry.Errorf(registry.NotFound, "404 Not found")
 	case errors.As(err, &lite):
-		switch lite.Code() {
-		case sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY:
+		const primary = 0xff // the low byte of an extended code
+		switch code := lite.Code(); {
+		case code == sqlite3.SQLITE_CONSTRAINT_UNIQUE, code == sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY:
 			return &registry.Error{Kind: registry.Conflict, Message: "has already been taken", Err: err}
-		case sqlite3.SQLITE_FULL:
+		case code&primary == sqlite3.SQLITE_FULL:
 			return &registry.Error{Kind: registry.Full, Message: "no space left", Err: err}
-		case sqlite3.SQLITE_BUSY:
+		case code&primary == sqlite3.SQLITE_BUSY:
 			return &registry.Error{Kind: registry.Unavailable, Message: "the database is busy", Err: err}
 		}
 	case errors.As(err, &pg):
 		switch {
 		case pg.Code == "23505":
 			return &registry.Error{Kind: registry.Conflict, Message: "has already been taken", Err: err}
+		case pg.Code == "22021": // NUL or broken UTF-8, which SQLite takes as it is
+			return &registry.Error{Kind: registry.Invalid, Message: "contains bytes that are not text", Err: err}
 		case pg.Code == "53100":
 			return &registry.Error{Kind: registry.Full, Message: "no space left", Err: err}
 		case strings.HasPrefix(pg.Code, "53") || strings.HasPrefix(pg.Code, "57P"):

@@ -43,7 +43,8 @@ func (db *DB) migrate(ctx context.Context) error {
 	}
 	gooseDialect, options := goose.DialectSQLite3, []goose.ProviderOption{}
 	if db.dialect == postgresDialect {
-		locker, err := lock.NewPostgresSessionLocker()
+		// Once a second for five minutes; left alone, who comes second waits five seconds for what takes a moment.
+		locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 300))
 		if err != nil {
 			return err
 		}

@@ -47,6 +47,9 @@ func (t *tx) SearchEntries(f registry.EntryFilter) (entries []*registry.Entry, t
 	}
 	c.visible(f.Viewer)
 	for _, term := range f.Terms {
+		if len(term) > maxTerm {
+			return nil, 0, nil
+		}
 		c.add(`e.search LIKE $? ESCAPE '\'`, "%"+escapeLike(strings.ToLower(term))+"%")
 	}
 	from := " FROM entries e JOIN projects p ON p.id = e.project_id WHERE " + c.String()
@@ -79,31 +82,45 @@ func (c *conditions) String() string { return strings.Join(c.parts, " AND ") }
 // visible restricts to projects p whose packages the viewer may read: the same rule as access.View.Authorize, in SQL.
 func (c *conditions) visible(v registry.Viewer) {
 	c.add("p.registry_access <> 'disabled'")
-	if v.All {
+	if v.All && v.Project == 0 {
 		return
 	}
 	or := conditions{args: c.args}
 	or.add("(p.visibility = 'public' AND p.registry_access <> 'private')")
 	or.add("p.registry_access = 'public'")
-	if v.Project != 0 {
-		or.add("p.id = $?", v.Project)
+	if v.UserID != 0 && !v.External {
+		or.add("(p.visibility = 'internal' AND p.registry_access <> 'private')")
 	}
-	if v.Group != 0 {
-		or.add("p.lineage LIKE $?", fmt.Sprintf("%%/%d/%%", v.Group))
-	}
-	if v.UserID != 0 && v.Project == 0 {
-		if !v.External {
-			or.add("(p.visibility = 'internal' AND p.registry_access <> 'private')")
+	switch {
+	case v.UserID == 0: // nobody, or a deploy token
+		if v.Project != 0 {
+			or.add("p.id = $?", v.Project)
 		}
+		if v.Group != 0 {
+			or.add("p.lineage LIKE $?", fmt.Sprintf("%%/%d/%%", v.Group))
+		}
+	case v.All:
+		or.add("p.id = $?", v.Project)
+	default:
 		at := millis(now())
-		or.add("EXISTS (SELECT 1 FROM namespaces n WHERE n.owner_id = $? AND n.id = p.namespace_id)", v.UserID)
-		or.add("EXISTS (SELECT 1 FROM members m WHERE m.user_id = $? AND m.project_id = p.id AND m.level >= 10 AND (m.expires_at = 0 OR m.expires_at > $?))", v.UserID, at)
-		or.add(`EXISTS (SELECT 1 FROM members m JOIN namespaces n ON n.id = m.namespace_id
+		member := conditions{args: or.args}
+		member.add("EXISTS (SELECT 1 FROM namespaces n WHERE n.owner_id = $? AND p.lineage LIKE n.lineage || '%')", v.UserID)
+		member.add("EXISTS (SELECT 1 FROM members m WHERE m.user_id = $? AND m.project_id = p.id AND m.level >= 10 AND (m.expires_at = 0 OR m.expires_at > $?))", v.UserID, at)
+		member.add(`EXISTS (SELECT 1 FROM members m JOIN namespaces n ON n.id = m.namespace_id
 			WHERE m.user_id = $? AND m.level >= 10 AND (m.expires_at = 0 OR m.expires_at > $?) AND p.lineage LIKE n.lineage || '%')`, v.UserID, at)
+		or.args = member.args
+		if here := "(" + strings.Join(member.parts, " OR ") + ")"; v.Project != 0 {
+			or.add(here+" AND p.id = $?", v.Project)
+		} else {
+			or.add(here)
+		}
 	}
 	c.args = or.args
 	c.add("(" + strings.Join(or.parts, " OR ") + ")")
 }
+
+// maxTerm is the length in bytes from which a search term finds nothing. SQLite refuses patterns of 50,000.
+const maxTerm = 1 << 10
 
 func escapeLike(s string) string {
 	return strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(s)
@@ -132,7 +149,13 @@ func (t *tx) CreatePackage(p *registry.Package) error {
 		INSERT INTO packages (project_id, entry_id, type, name, version, status, status_message, creator_id, pipeline_id, root_id, created_at, last_downloaded_at, search)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 0, $12)`,
 		p.ProjectID, p.EntryID, p.Type, p.Name, p.Version, p.Status, p.StatusMessage, nullable(p.CreatorID), nullable(p.PipelineID), nullable(p.RootID), millis(p.CreatedAt),
-		strings.ToLower(p.Name+"\n"+p.Words))
+		searchText(p.Name+"\n"+p.Words))
+}
+
+// searchText is what a package is found by. PostgreSQL stores neither NUL nor broken UTF-8, and SQLite's LIKE stops at
+// a NUL; a publisher's description may hold both.
+func searchText(text string) string {
+	return strings.ToLower(strings.ReplaceAll(strings.ToValidUTF8(text, " "), "\x00", " "))
 }
 
 func (t *tx) UpdatePackage(p *registry.Package) error {

@@ -99,7 +99,8 @@ func (r *Registry) IssueToken(ctx context.Context, token *Token) (text string, e
 }
 
 // FirstStart creates the administrator root when there is no user yet. An empty password or token is generated and
-// returned; both are empty when they were given or there was nothing to do.
+// returned; both are empty when they were given or there was nothing to do. A password or token that cannot be one is
+// Invalid.
 func (r *Registry) FirstStart(ctx context.Context, password, token string) (newPassword, newToken string, err error) {
 	err = r.Store.Write(ctx, func(tx Tx) error {
 		newPassword, newToken = "", ""
@@ -107,6 +108,9 @@ func (r *Registry) FirstStart(ctx context.Context, password, token string) (newP
 			return err
 		}
 		chosenPassword, chosenToken := password, token
+		if token != "" && !PlausibleToken(token) {
+			return Errorf(Invalid, "the token begins like a generated one, and its checksum is wrong")
+		}
 		if password == "" {
 			newPassword = rand.Text()
 			chosenPassword = newPassword
@@ -114,6 +118,9 @@ func (r *Registry) FirstStart(ctx context.Context, password, token string) (newP
 		if token == "" {
 			newToken = NewTokenText(PersonalToken)
 			chosenToken = newToken
+		}
+		if !PlausibleToken(chosenToken) {
+			return Errorf(Invalid, "a token that begins with %s must be one that packhouse made", chosenToken[:4])
 		}
 		hash, err := HashPassword(chosenPassword)
 		if err != nil {
@@ -125,6 +132,15 @@ func (r *Registry) FirstStart(ctx context.Context, password, token string) (newP
 		}
 		return tx.CreateToken(&Token{Kind: PersonalToken, Name: "first start", UserID: root.ID, Scopes: []string{ScopeAPI}, Hash: HashToken(chosenToken)})
 	})
+	if KindOf(err) == Conflict {
+		// Another node, which started at the same moment, was first.
+		return "", "", r.Store.Read(ctx, func(tx Tx) error {
+			if n, readErr := tx.CountUsers(); readErr != nil || n > 0 {
+				return readErr
+			}
+			return err
+		})
+	}
 	if err != nil {
 		return "", "", err
 	}
@@ -135,7 +151,7 @@ func (r *Registry) FirstStart(ctx context.Context, password, token string) (newP
 var pathPattern = regexp.MustCompile(`^[a-zA-Z0-9_.][a-zA-Z0-9_.-]*$`)
 
 // reservedPaths are top-level segments that are the server's own.
-var reservedPaths = []string{"-", "api", "assets", "groups", "explore", "admin", "dashboard", "help", "login", "profile", "projects", "search", "users", "v2"}
+var reservedPaths = []string{"-", "api", "assets", "groups", "explore", "admin", "dashboard", "help", "login", "metrics", "profile", "projects", "search", "users", "v2"}
 
 // ValidPath checks one segment of a path of a user, group or project.
 func ValidPath(path string, top bool) error {

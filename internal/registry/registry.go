@@ -132,10 +132,13 @@ func Latest(format Format, packages []*Package, tags []*Tag) *Package {
 			}
 		}
 	}
-	if len(packages) == 0 {
-		return nil
+	var latest *Package
+	for _, p := range packages {
+		if latest == nil || format.Compare(p.Version, latest.Version) >= 0 { // of equal ones the newest, as in raiseLatest
+			latest = p
+		}
 	}
-	return slices.MaxFunc(packages, func(a, b *Package) int { return format.Compare(a.Version, b.Version) })
+	return latest
 }
 
 // SetTag lets tag name a version, which it returns NotFound for when it does not exist.

@@ -140,10 +140,10 @@ type EntryFilter struct {
 // Viewer is for whom a list is made: the conditions under which a project's packages are visible.
 type Viewer struct {
 	UserID   int64 // 0: nobody
-	All      bool  // administrators
+	All      bool  // administrators; with Project, in that one only
 	External bool
 	Group    int64 // deploy tokens: everything below this group
-	Project  int64 // deploy and job tokens: this project
+	Project  int64 // deploy tokens: this project; job tokens: as far as the user may see it, this project
 }
 
 // Login is a sign-in that a command-line client began and a person finishes in a browser.

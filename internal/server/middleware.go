@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"regexp"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 )
@@ -56,34 +57,31 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 		writeJSON(w, http.StatusBadRequest, map[string]string{"error": err.Error()})
 		return
 	}
-	if _, pattern := s.mux.Handler(r); pattern == "" {
-		s.noRoute(w, r)
-		return
-	}
 	s.mux.ServeHTTP(w, r)
 }
 
-// noRoute answers as GitLab's API does: 404, or 405 with Allow.
+// noRoute is the route of all paths that have no other, or none for this method. It answers as GitLab's API does: 404,
+// or 405 with Allow.
 func (s *Server) noRoute(w http.ResponseWriter, r *http.Request) {
-	probe := &probe{header: http.Header{}}
-	s.mux.ServeHTTP(probe, r)
-	if probe.status == http.StatusMethodNotAllowed {
-		w.Header().Set("Allow", probe.header.Get("Allow"))
-		writeJSON(w, http.StatusMethodNotAllowed, map[string]string{"error": "405 Not Allowed"})
+	var allowed []string
+	for method := range methods {
+		other := *r
+		other.Method = method
+		if _, pattern := s.mux.Handler(&other); pattern != everything {
+			allowed = append(allowed, method)
+		}
+	}
+	if len(allowed) == 0 {
+		writeJSON(w, http.StatusNotFound, map[string]string{"error": "404 Not Found"})
 		return
 	}
-	writeJSON(w, http.StatusNotFound, map[string]string{"error": "404 Not Found"})
+	slices.Sort(allowed)
+	w.Header().Set("Allow", strings.Join(allowed, ", "))
+	writeJSON(w, http.StatusMethodNotAllowed, map[string]string{"error": "405 Not Allowed"})
 }
 
-// probe takes an answer that nobody gets.
-type probe struct {
-	header http.Header
-	status int
-}
-
-func (p *probe) Header() http.Header            { return p.header }
-func (p *probe) Write(text []byte) (int, error) { return len(text), nil }
-func (p *probe) WriteHeader(status int)         { p.status = status }
+// everything is the pattern of noRoute.
+const everything = "/"
 
 var errPath = errors.New("path is invalid")
 

@@ -247,6 +247,7 @@ func (s *Server) operationRoutes() {
 	})
 	s.mux.HandleFunc("GET /-/readiness", s.readiness)
 	s.mux.HandleFunc("GET /metrics", s.serveMetrics)
+	s.mux.HandleFunc(everything, s.noRoute)
 }
 
 // readiness tells a balancer whether to send requests here: not while the server stops, nor without its stores.

@@ -356,9 +356,90 @@ func testTokenFilter(t *testing.T, s *store) {
 		for _, token := range find(s, func(tx registry.Tx) ([]*registry.Token, error) { return tx.Tokens(test.filter) }) {
 			names = append(names, token.Name)
 		}
-		if test.want != nil || names != nil {
-			same(t, "tokens", test.want, names)
+		same(t, "tokens", test.want, names)
+	}
+}
+
+// Users, members and tokens come in pages, each with the number of all.
+func testPages(t *testing.T, s *store) {
+	ada, bob, eve := s.user("Ada"), s.user("bob"), s.user("eve")
+	g := s.group(nil, "g")
+	p := s.project(g.ID, "p")
+	for _, user := range []*registry.User{eve, ada, bob} {
+		s.member(user, g, nil, registry.Guest, time.Time{})
+	}
+	s.member(bob, nil, p, registry.Owner, time.Time{})
+	now := time.Now()
+	for _, token := range []registry.Token{
+		{Name: "plain"},
+		{Name: "expires", ExpiresAt: now.Add(time.Hour)},
+		{Name: "expired", ExpiresAt: now.Add(-time.Hour)},
+		{Name: "revoked", Revoked: true},
+		{Name: "revoked and expired", Revoked: true, ExpiresAt: now.Add(-time.Hour)},
+	} {
+		token.Kind, token.UserID, token.Hash = registry.PersonalToken, ada.ID, someHash()
+		s.write(func(tx registry.Tx) error { return tx.CreateToken(&token) })
+	}
+	users := func(f registry.UserFilter) func(tx registry.Tx) ([]string, int, error) {
+		return func(tx registry.Tx) (names []string, total int, err error) {
+			users, total, err := tx.Users(f)
+			for _, u := range users {
+				names = append(names, u.Username)
+			}
+			return names, total, err
 		}
+	}
+	members := func(group, project int64, limit, offset int) func(tx registry.Tx) ([]string, int, error) {
+		return func(tx registry.Tx) (names []string, total int, err error) {
+			members, total, err := tx.PageMembers(group, project, limit, offset)
+			for _, m := range members {
+				u, err := tx.User(m.UserID)
+				must(t, err)
+				names = append(names, u.Username)
+			}
+			return names, total, err
+		}
+	}
+	tokens := func(f registry.TokenFilter, limit, offset int) func(tx registry.Tx) ([]string, int, error) {
+		return func(tx registry.Tx) (names []string, total int, err error) {
+			tokens, total, err := tx.PageTokens(f, limit, offset)
+			for _, token := range tokens {
+				names = append(names, token.Name)
+			}
+			return names, total, err
+		}
+	}
+	for _, test := range []struct {
+		what  string
+		query func(tx registry.Tx) ([]string, int, error)
+		want  []string
+		total int
+	}{
+		{"users", users(registry.UserFilter{Limit: 10}), []string{"Ada", "bob", "eve"}, 3},
+		{"second page of users", users(registry.UserFilter{Limit: 2, Offset: 2}), []string{"eve"}, 3},
+		{"page behind the last user", users(registry.UserFilter{Limit: 2, Offset: 4}), nil, 3},
+		{"user of a name", users(registry.UserFilter{Username: "ADA", Limit: 10}), []string{"Ada"}, 1},
+		{"user of no name", users(registry.UserFilter{Username: "ad", Limit: 10}), nil, 0},
+		{"users of ids", users(registry.UserFilter{IDs: []int64{eve.ID, 4711, ada.ID}, Limit: 10}), []string{"Ada", "eve"}, 2},
+		{"user of ids and a name", users(registry.UserFilter{IDs: []int64{eve.ID, ada.ID}, Username: "eve", Limit: 10}), []string{"eve"}, 1},
+
+		{"members", members(g.ID, 0, 10, 0), []string{"Ada", "bob", "eve"}, 3},
+		{"second page of members", members(g.ID, 0, 1, 1), []string{"bob"}, 3},
+		{"members of a project", members(0, p.ID, 10, 0), []string{"bob"}, 1},
+		{"members of nothing", members(0, 4711, 10, 0), nil, 0},
+
+		{"tokens", tokens(registry.TokenFilter{UserID: ada.ID}, 10, 0), []string{"plain", "expires", "expired", "revoked", "revoked and expired"}, 5},
+		{"second page of tokens", tokens(registry.TokenFilter{UserID: ada.ID}, 2, 2), []string{"expired", "revoked"}, 5},
+		{"active tokens", tokens(registry.TokenFilter{UserID: ada.ID, Active: true}, 10, 0), []string{"plain", "expires"}, 2},
+		{"inactive tokens", tokens(registry.TokenFilter{Inactive: true}, 10, 0), []string{"expired", "revoked", "revoked and expired"}, 3},
+		{"tokens of nobody", tokens(registry.TokenFilter{UserID: bob.ID}, 10, 0), nil, 0},
+	} {
+		s.read(func(tx registry.Tx) error {
+			names, total, err := test.query(tx)
+			same(t, test.what, test.want, names)
+			same(t, test.what+", total", test.total, total)
+			return err
+		})
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"packhouse/internal/registry"
 )
@@ -35,6 +36,7 @@ func Run(t *testing.T, open func(t *testing.T) registry.Store) {
 		{"membership ends", testMembershipEnds},
 		{"tokens", testTokens},
 		{"token filter", testTokenFilter},
+		{"pages", testPages},
 		{"logins", testLogins},
 		{"access revision", testAccessRevision},
 		{"look-ups of what cannot be", testStrangeLookups},
@@ -76,6 +78,7 @@ func Run(t *testing.T, open func(t *testing.T) registry.Store) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
 			s := open(t)
 			test.run(t, &store{Store: s, Registry: &registry.Registry{Store: s}, t: t})
 		})
@@ -135,7 +138,7 @@ func wantKind(t *testing.T, what string, err error, want registry.Kind) {
 
 func same(t *testing.T, what string, want, got any) {
 	t.Helper()
-	if diff := cmp.Diff(want, got); diff != "" {
+	if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
 		t.Errorf("%s (-want +got):\n%s", what, diff)
 	}
 }

@@ -217,7 +217,7 @@ func testRacingWithDistinctVersions(t *testing.T, s *store) {
 
 // Nodes that start on one new database at the same time find the administrator made by one of them.
 func testRacingFirstStarts(t *testing.T, s *store) {
-	const nodes = 4
+	const nodes = 3
 	var passwords [nodes]string
 	together(nodes, func(i int) {
 		var err error

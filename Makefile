@@ -1,0 +1,43 @@
+# `make` lists what there is to make.
+
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+FUZZTIME ?= 20s
+# The race detector needs cgo, which Go switches off where no C compiler is.
+RACE     := $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
+
+.DEFAULT_GOAL := help
+.PHONY: help build run tools test lint fuzz bench clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## bin/packhouse, one static binary
+	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/packhouse ./cmd/packhouse
+
+run: build ## a server on http://127.0.0.1:8080 with its data in ./data
+	bin/packhouse serve
+
+tools: ## the clients, databases and servers that tests and benchmark drive
+	@scripts/tools.sh
+
+test: tools ## unit, contract and client tests
+	go test $(RACE) -timeout 15m ./...
+
+lint: ## gofmt, go vet, staticcheck
+	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "gofmt would change:"; echo "$$unformatted"; exit 1; }
+	go vet ./...
+	go run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
+
+fuzz: ## every fuzz target, FUZZTIME each
+	@for package in $$(go list ./...); do \
+		for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz'); do \
+			echo "$$package $$target"; \
+			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$package || exit 1; \
+		done; \
+	done
+
+bench: tools build ## the figures beside nginx
+	go run ./test/load
+
+clean: ## remove what was built, not the data
+	rm -rf bin dist

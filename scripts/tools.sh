@@ -1,0 +1,134 @@
+#!/bin/bash
+# Installs what the tests and the benchmark drive and this machine lacks:
+#
+#   yarn (1), yarn-berry, pnpm (12, the native one), pnpm10, bun
+#                                     pinned by test/tools/package-lock.json
+#   initdb, pg_ctl, …, nginx, wrk     Debian packages
+#
+# The files go to a cache folder outside the tree; bin/tools gets one link (or
+# wrapper) for each program, and that is where tests look for them. Nothing
+# that is there already is installed again.
+set -euo pipefail
+
+root=$(cd "$(dirname "$0")/.." && pwd)
+cache=${PACKHOUSE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/packhouse}
+tools=$root/bin/tools
+mkdir -p "$cache" "$tools"
+cache=$(cd "$cache" && pwd)
+
+policy= # of install_debian
+trap 'rm -rf "$cache"/*.$$ "$tools"/.*.$$ $policy' EXIT
+
+fail() { echo "tools: $*" >&2; exit 1; }
+
+# link NAME TARGET, by a rename: a test may be using the old link.
+link() { ln -s "$2" "$tools/.$1.$$" && mv -T "$tools/.$1.$$" "$tools/$1"; }
+
+# wrap NAME COMMAND… is a script that runs the command with its own arguments.
+wrap() {
+	local name=$1; shift
+	printf '#!/bin/bash\nexec %s"$@"\n' "$(printf '%q ' "$@")" >"$tools/.$name.$$"
+	chmod +x "$tools/.$name.$$"
+	mv -T "$tools/.$name.$$" "$tools/$name"
+}
+
+npm_clients() {
+	command -v npm >/dev/null || fail "npm is missing: install Node.js 20 or later"
+	local lock=$root/test/tools/package-lock.json
+	local folder=$cache/npm-clients-$(cat "$lock" "${lock%-lock.json}.json" | sha256sum | cut -c1-16)
+	if [ ! -d "$folder" ]; then
+		# Under another name until every client has run once.
+		local new=$folder.$$
+		mkdir "$new"
+		cp "$lock" "${lock%-lock.json}.json" "$new"
+		(cd "$new" && npm ci --no-audit --no-fund --ignore-scripts=false --loglevel=error)
+		"$new/node_modules/.bin/bun" --version >/dev/null || fail "bun does not run on this machine"
+		"$new"/node_modules/@pnpm/exe.linux-*/pnpm --version >/dev/null || fail "pnpm does not run on this machine"
+		mv -T "$new" "$folder" || [ -d "$folder" ] # another run may have been faster
+	fi
+	local modules=$folder/node_modules
+	link bun "$modules/.bin/bun"
+	link pnpm "$(echo "$modules"/@pnpm/exe.linux-*/pnpm)"
+	link pnpm10 "$modules/pnpm/bin/pnpm.cjs"
+	link yarn "$modules/yarn/bin/yarn.js"
+	wrap yarn-berry node "$modules/@yarnpkg/cli-dist/bin/yarn.js"
+}
+
+# Where Debian packages put their programs, newest PostgreSQL last.
+programs() { ls -d "$1"/usr/lib/postgresql/*/bin/{initdb,pg_ctl,postgres,psql,createdb} "$1"/usr/sbin/nginx "$1"/usr/bin/wrk 2>/dev/null || true; }
+
+debian_packages() {
+	local -A package=([initdb]=postgresql [nginx]=nginx-light [wrk]=wrk)
+	local missing=() program
+	for program in "${!package[@]}"; do
+		programs "" | grep -q "/$program\$" || missing+=("${package[$program]}")
+	done
+	if [ ${#missing[@]} = 0 ]; then
+		link_all ""
+		return
+	fi
+	command -v apt-get >/dev/null || fail "missing: ${missing[*]}; install PostgreSQL, nginx and wrk with this system's package manager into /usr"
+	if [ "$(id -u)" = 0 ]; then
+		install_debian "${missing[@]}"
+		link_all ""
+	else
+		extract_debian "${missing[@]}"
+	fi
+}
+
+link_all() {
+	local file
+	for file in $(programs "$1"); do link "$(basename "$file")" "$file"; done
+}
+
+# Only the programs are wanted: no service is started, now or at the next boot.
+install_debian() {
+	if [ ! -e /usr/sbin/policy-rc.d ]; then
+		policy=/usr/sbin/policy-rc.d
+		printf '#!/bin/sh\nexit 101\n' >"$policy"
+		chmod +x "$policy"
+	fi
+	apt-get update -qq
+	DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$@"
+	local service
+	for service in postgresql nginx; do
+		[[ " $* " == *" $service"* ]] && systemctl disable --now "$service" >/dev/null 2>&1 || true
+	done
+}
+
+# Without root: the packages and what they depend on, unpacked into the cache.
+extract_debian() {
+	local folder=$cache/debian file
+	if [ -n "$(comm -23 <(printf '%s\n' "$@" | sort) <(sort "$folder/packages" 2>/dev/null))" ]; then
+		local new=$folder.$$ needed
+		needed=$(apt-get --simulate --no-install-recommends install "$@" | awk '$1 == "Inst" {print $2}') ||
+			fail "apt-get knows no way to install $*; run 'apt-get update' as root, or install them"
+		mkdir "$new"
+		cd "$new"
+		apt-get download -q $needed
+		for file in *.deb; do
+			dpkg -x "$file" .
+			rm "$file"
+		done
+		printf '%s\n' "$@" >packages
+		rm -rf "$folder"
+		mv -T "$new" "$folder"
+	fi
+	link_all ""
+	for file in $(programs "$folder"); do
+		wrap "$(basename "$file")" env LD_LIBRARY_PATH="$(echo "$folder"/usr/lib/*-linux-gnu)" "$file"
+	done
+}
+
+npm_clients
+debian_packages
+
+cd "$tools"
+for program in initdb pg_ctl postgres psql nginx wrk; do
+	[ -x "$program" ] || fail "$program is not there after all"
+done
+printf '%-10s %s\n' \
+	npm "$(npm --version)" yarn "$(./yarn --version)" yarn-berry "$(./yarn-berry --version)" \
+	pnpm "$(./pnpm --version) and $(./pnpm10 --version)" bun "$(./bun --version)" \
+	postgres "$(./postgres --version | cut -d' ' -f3)" nginx "$(./nginx -v 2>&1 | cut -d/ -f2)" \
+	wrk "$({ ./wrk -v || true; } 2>&1 | awk 'NR == 1 {print $2}')"
