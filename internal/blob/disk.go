@@ -15,6 +15,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -43,6 +44,7 @@ type Disk struct {
 	staging string
 	lock    *flock.Flock
 	buffers sync.Pool
+	folders sync.RWMutex // held while one is made
 }
 
 var _ registry.Blobs = (*Disk)(nil)
@@ -61,15 +63,23 @@ func OpenDisk(root string) (_ *Disk, err error) {
 	if err := sweep(stagings); err != nil {
 		return nil, err
 	}
-	d.staging = filepath.Join(stagings, rand.Text())
-	if err := os.Mkdir(d.staging, 0o700); err != nil {
-		return nil, err
+	for {
+		d.staging = filepath.Join(stagings, rand.Text())
+		if err := os.Mkdir(d.staging, 0o700); err != nil {
+			return nil, err
+		}
+		d.lock = flock.New(filepath.Join(d.staging, lockName))
+		if err := d.lock.Lock(); err != nil {
+			return nil, err
+		}
+		// Between the making of the lock file and its locking, a process that sweeps takes the folder for a dead one's.
+		if _, err := os.Stat(d.lock.Path()); err == nil {
+			return d, nil
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+		d.lock.Close()
 	}
-	d.lock = flock.New(filepath.Join(d.staging, lockName))
-	if err := d.lock.Lock(); err != nil {
-		return nil, err
-	}
-	return d, nil
 }
 
 const lockName = "lock"
@@ -125,7 +135,7 @@ func (d *Disk) path(sha256 string) string {
 
 // Open implements [registry.Blobs].
 func (d *Disk) Open(_ context.Context, sha256 string) (registry.Blob, error) {
-	if len(sha256) != 64 {
+	if !isDigest(sha256) {
 		return nil, registry.Errorf(registry.NotFound, "no blob %q", sha256)
 	}
 	file, err := os.Open(d.path(sha256))
@@ -143,6 +153,11 @@ func (d *Disk) Open(_ context.Context, sha256 string) (registry.Blob, error) {
 	return &diskBlob{file, info.Size()}, nil
 }
 
+// isDigest tells whether a text is a SHA-256 in lower-case hex, and so nothing that leads elsewhere as a path.
+func isDigest(text string) bool {
+	return len(text) == 2*sha256.Size && strings.Trim(text, "0123456789abcdef") == ""
+}
+
 type diskBlob struct {
 	*os.File // an *os.File, so that http.ServeContent reaches sendfile
 	size     int64
@@ -157,8 +172,9 @@ func (d *Disk) Stage(_ context.Context, r io.Reader) (_ registry.Staged, err err
 		return nil, noSpace(err)
 	}
 	s := &staged{disk: d, File: file}
+	complete := false
 	defer func() {
-		if err != nil {
+		if !complete { // also when r panics
 			s.Discard()
 		}
 	}()
@@ -182,6 +198,7 @@ func (d *Disk) Stage(_ context.Context, r io.Reader) (_ registry.Staged, err err
 		return nil, noSpace(err)
 	}
 	s.digests = sums.digests()
+	complete = true
 	return s, nil
 }
 
@@ -211,7 +228,7 @@ func (s *staged) Commit(context.Context) error {
 	}
 	path := s.disk.path(s.digests.SHA256)
 	folder := filepath.Dir(path)
-	if err := mkdirDurable(folder, s.disk.root); err != nil {
+	if err := s.disk.makeFolder(folder); err != nil {
 		return noSpace(err)
 	}
 	// A blob of that name has the same bytes, so replacing it would be harmless, but a reader's page cache is warm
@@ -235,6 +252,20 @@ func (s *staged) Discard() {
 	if !s.renamed {
 		os.Remove(s.Name())
 	}
+}
+
+// makeFolder makes the folder of a blob, durably. One that is there has been synced: whoever makes it does so before
+// others get to look.
+func (d *Disk) makeFolder(folder string) error {
+	d.folders.RLock()
+	_, err := os.Stat(folder)
+	d.folders.RUnlock()
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	d.folders.Lock()
+	defer d.folders.Unlock()
+	return mkdirDurable(folder, d.root)
 }
 
 // mkdirDurable makes folder and those above it up to root, each with its name on the disk.

@@ -183,7 +183,7 @@ func (s *Server) account(r *http.Request, w *response, took time.Duration) {
 		return
 	}
 	slog.LogAttrs(r.Context(), slog.LevelInfo, "request",
-		slog.String("method", r.Method), slog.String("path", redact(r.URL.EscapedPath())), slog.Int("status", status), slog.Int64("bytes", w.bytes),
+		slog.String("method", r.Method), slog.String("path", redact(r.URL)), slog.Int("status", status), slog.Int64("bytes", w.bytes),
 		slog.Float64("ms", float64(took.Microseconds())/1000), slog.String("address", r.RemoteAddr), slog.String("agent", r.UserAgent()))
 }
 
@@ -191,11 +191,12 @@ func (s *Server) account(r *http.Request, w *response, took time.Duration) {
 // a token of ours. Queries are never logged.
 var secretPath = regexp.MustCompile(`(/-/user/token/|/-/npm/v1/tokens/token/|/-/v1/done/|/-/login/).*|ph[pdjg]_[0-9A-Za-z]+`)
 
-func redact(path string) string {
-	if !strings.Contains(path, "/-/") && !strings.Contains(path, "ph") {
-		return path
+// redact is the path as it may be logged: as it came, or unescaped and cut, since an escape must not hide a secret.
+func redact(u *url.URL) string {
+	if (strings.Contains(u.Path, "/-/") || strings.Contains(u.Path, "ph")) && secretPath.MatchString(u.Path) {
+		return secretPath.ReplaceAllString(u.Path, "$1[redacted]")
 	}
-	return secretPath.ReplaceAllString(path, "$1[redacted]")
+	return u.EscapedPath()
 }
 
 type requestIDKey struct{}

@@ -1,0 +1,15 @@
+package main
+
+import "testing"
+
+func TestBytes(t *testing.T) {
+	for text, want := range map[string]bytes{
+		"1048576": 1 << 20, "5GiB": 5 << 30, "64 MiB": 64 << 20, "500MB": 500e6, "1.5kib": 1536, "12b": 12,
+		"": 0, "GiB": 0, "-1": 0, "0": 0, "1e99": 0, "NaN": 0, "5 parsecs": 0,
+	} {
+		var got bytes
+		if err := got.UnmarshalText([]byte(text)); got != want || (err == nil) != (want > 0) {
+			t.Errorf("%q is %d, %v; want %d", text, got, err, want)
+		}
+	}
+}
