@@ -1,0 +1,120 @@
+package clients
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"packhouse/test/harness"
+)
+
+// block is a fenced part of the README that names what it is for: ```sh npm
+var block = regexp.MustCompile("(?ms)^```sh (\\w+)\n(.*?)^```$")
+
+// TestReadme runs the README as typed, but for the address and for the folder in which its packages are made.
+func TestReadme(t *testing.T) {
+	root, err := harness.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	readme, err := os.ReadFile(filepath.Join(root, "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	binary, err := harness.Build(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	tools, err := harness.Tools()
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	// The checkout as "make run" leaves it: the program in bin, its data in data.
+	work := t.TempDir()
+	checkout := filepath.Join(work, "checkout")
+	if err := os.MkdirAll(filepath.Join(checkout, "bin"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(binary, filepath.Join(checkout, "bin", "packhouse")); err != nil {
+		t.Fatal(err)
+	}
+	server, err := harness.Start(context.Background(), harness.Config{Data: filepath.Join(checkout, "data")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := server.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	typed := strings.NewReplacer("http://127.0.0.1:8080", server.URL, "/tmp/packhouse", filepath.Join(work, "tmp"))
+
+	// What is called yarn depends on which of the two one has.
+	berry := filepath.Join(work, "berry")
+	if err := os.Mkdir(berry, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(filepath.Join(tools, "yarn-berry"), filepath.Join(berry, "yarn")); err != nil {
+		t.Fatal(err)
+	}
+
+	run := func(t *testing.T, dir, script string, env ...string) string {
+		t.Helper()
+		home := t.TempDir()
+		cmd := exec.Command("bash", "-euo", "pipefail", "-c", script)
+		cmd.Dir = dir
+		cmd.Env = append(os.Environ(), "HOME="+home, "XDG_CACHE_HOME="+home, "XDG_DATA_HOME="+home, "npm_config_cache="+home, "YARN_GLOBAL_FOLDER="+home,
+			"BUN_INSTALL_CACHE_DIR="+home, "npm_config_update_notifier=false", "YARN_ENABLE_TELEMETRY=0", "YARN_NPM_MINIMAL_AGE_GATE=0", "PNPM_CONFIG_MINIMUM_RELEASE_AGE=0",
+			"CI=", "PATH="+tools+":"+os.Getenv("PATH"))
+		cmd.Env = append(cmd.Env, env...)
+		var stderr strings.Builder
+		cmd.Stderr = &stderr
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatalf("%v\n%s\n%s%s", err, script, out, stderr.String())
+		}
+		return string(out)
+	}
+
+	blocks := map[string]string{}
+	for _, found := range block.FindAllStringSubmatch(string(readme), -1) {
+		blocks[found[1]] = typed.Replace(found[2])
+	}
+	quickstart := blocks["quickstart"]
+	if strings.Count(quickstart, "\n") != 3 {
+		t.Fatalf("the README's quick start is not three lines:\n%s", quickstart)
+	}
+	out := run(t, checkout, quickstart+"\nnode -p \"require('hello/package.json').version\"\nprintf '%s\\n' $TOKEN $REGISTRY\n")
+	lines := strings.Split(strings.TrimSpace(out), "\n")
+	version, token, registry := lines[len(lines)-3], lines[len(lines)-2], lines[len(lines)-1]
+	if version != "1.0.0" {
+		t.Errorf("installed hello %s, want 1.0.0", version)
+	}
+
+	for _, client := range []string{"npm", "yarn", "berry", "pnpm", "bun"} {
+		t.Run(client, func(t *testing.T) {
+			script := blocks[client]
+			if script == "" {
+				t.Fatal("the README does not say how")
+			}
+			dir := t.TempDir()
+			if err := os.WriteFile(filepath.Join(dir, "package.json"), []byte(`{"name":"hello-`+client+`","version":"1.0.0"}`), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			path := ""
+			if client == "berry" {
+				path = berry + ":"
+			}
+			run(t, dir, script, "TOKEN="+token, "REGISTRY="+registry, "PATH="+path+tools+":"+os.Getenv("PATH"))
+			answer, err := server.Do("GET", strings.TrimPrefix(registry, server.URL)+"hello-"+client, token, nil)
+			if err != nil || answer.Status != 200 {
+				t.Errorf("hello-%s was not published: %v %v", client, answer, err)
+			}
+		})
+	}
+}
