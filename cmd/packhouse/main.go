@@ -32,24 +32,24 @@ type commands struct {
 
 // storage says where everything is.
 type storage struct {
-	Data     string `help:"Folder of everything that is kept." default:"./data" env:"PACKHOUSE_DATA" type:"path" placeholder:"DIR"`
+	Data     string `help:"Folder of everything that is kept (default: ${default})." default:"./data" env:"PACKHOUSE_DATA" type:"path" placeholder:"DIR"`
 	Database string `help:"SQLite file (default: packhouse.db in the data folder) or postgres:// URL." env:"PACKHOUSE_DATABASE" placeholder:"URL"`
 }
 
 type serveCommand struct {
 	storage
-	Listen          string        `help:"Address to listen on." default:"127.0.0.1:8080" env:"PACKHOUSE_LISTEN" placeholder:"HOST:PORT"`
+	Listen          string        `help:"Address to listen on (default: ${default})." default:"127.0.0.1:8080" env:"PACKHOUSE_LISTEN" placeholder:"HOST:PORT"`
 	URL             string        `name:"url" help:"Public base URL. Without it, URLs follow the request's host." env:"PACKHOUSE_URL" placeholder:"URL"`
 	Blobs           string        `help:"Folder of the package files (default: blobs in the data folder)." env:"PACKHOUSE_BLOBS" placeholder:"DIR"`
 	TLSCert         string        `name:"tls-cert" help:"Certificate chain, PEM. Serves HTTPS together with --tls-key." env:"PACKHOUSE_TLS_CERT" placeholder:"FILE"`
 	TLSKey          string        `name:"tls-key" help:"Private key of the certificate, PEM." env:"PACKHOUSE_TLS_KEY" placeholder:"FILE"`
-	MaxFileSize     bytes         `help:"Largest package file." default:"5GiB" env:"PACKHOUSE_MAX_FILE_SIZE" placeholder:"SIZE"`
-	MaxMetadataSize bytes         `help:"Most of everything else in one request." default:"64MiB" env:"PACKHOUSE_MAX_METADATA_SIZE" placeholder:"SIZE"`
-	DocumentCache   bytes         `help:"Memory for rendered index documents." default:"64MiB" env:"PACKHOUSE_DOCUMENT_CACHE" placeholder:"SIZE"`
-	ShutdownTimeout time.Duration `help:"How long requests in flight may take to finish when the server is told to stop." default:"5m" env:"PACKHOUSE_SHUTDOWN_TIMEOUT" placeholder:"DURATION"`
-	LogFormat       string        `help:"Form of the log: ${enum}." enum:"text,json" default:"text" env:"PACKHOUSE_LOG_FORMAT"`
-	LogLevel        string        `help:"Least level that is logged: ${enum}." enum:"debug,info,warn,error" default:"info" env:"PACKHOUSE_LOG_LEVEL"`
-	LogRequests     string        `help:"Which requests are logged: ${enum}." enum:"all,errors,none" default:"all" env:"PACKHOUSE_LOG_REQUESTS"`
+	MaxFileSize     bytes         `help:"Largest package file (default: ${default})." default:"5GiB" env:"PACKHOUSE_MAX_FILE_SIZE" placeholder:"SIZE"`
+	MaxMetadataSize bytes         `help:"Most of everything else in one request (default: ${default})." default:"64MiB" env:"PACKHOUSE_MAX_METADATA_SIZE" placeholder:"SIZE"`
+	DocumentCache   bytes         `help:"Memory for rendered index documents (default: ${default})." default:"64MiB" env:"PACKHOUSE_DOCUMENT_CACHE" placeholder:"SIZE"`
+	ShutdownTimeout time.Duration `help:"How long requests in flight may take to finish when the server is told to stop (default: ${default})." default:"5m" env:"PACKHOUSE_SHUTDOWN_TIMEOUT" placeholder:"DURATION"`
+	LogFormat       string        `help:"Form of the log: ${enum} (default: ${default})." enum:"text,json" default:"text" env:"PACKHOUSE_LOG_FORMAT"`
+	LogLevel        string        `help:"Least level that is logged: ${enum} (default: ${default})." enum:"debug,info,warn,error" default:"info" env:"PACKHOUSE_LOG_LEVEL"`
+	LogRequests     string        `help:"Which requests are logged: ${enum} (default: ${default})." enum:"all,errors,none" default:"all" env:"PACKHOUSE_LOG_REQUESTS"`
 }
 
 // Help is shown by serve --help.
@@ -85,9 +85,9 @@ type adminCommand struct {
 type tokenCommand struct {
 	storage
 	User    string        `arg:"" optional:"" default:"root" help:"Username."`
-	Name    string        `help:"Name of the token." default:"made on the server" placeholder:"NAME"`
-	Scopes  []string      `help:"What the token may do: api, read_api, read_user." default:"api" placeholder:"SCOPE"`
-	Expires time.Duration `help:"How long it is valid." default:"8760h" placeholder:"DURATION"`
+	Name    string        `help:"Name of the token (default: ${default})." default:"made on the server" placeholder:"NAME"`
+	Scopes  []string      `help:"What the token may do: api, read_api, read_user (default: ${default})." default:"api" placeholder:"SCOPE"`
+	Expires time.Duration `help:"How long it is valid (default: ${default})." default:"8760h" placeholder:"DURATION"`
 }
 
 func (c *tokenCommand) Run(ctx context.Context) error {
@@ -157,7 +157,7 @@ func main() {
 	context.AfterFunc(ctx, stop)
 	parser := kong.Must(&commands{}, kong.Name("packhouse"),
 		kong.Description("A package registry: npm and more, on one machine or many."),
-		kong.UsageOnError(), kong.BindTo(ctx, (*context.Context)(nil)))
+		kong.ShortUsageOnError(), kong.BindTo(ctx, (*context.Context)(nil)))
 	parser.Model.HelpFlag.Help = "Explain the command."
 	args := os.Args[1:]
 	if len(args) == 0 {

@@ -36,6 +36,7 @@ const (
 // DB is a [registry.Store].
 type DB struct {
 	dialect dialect
+	path    string // of SQLite's file
 	writer  *sql.DB
 	reader  *sql.DB // the writer's pool on PostgreSQL
 
@@ -73,7 +74,7 @@ func (db *DB) openSQLite(path string) (err error) {
 	// synchronous(FULL): a commit that was acknowledged survives a power cut. WAL with NORMAL would not promise that.
 	dsn := "file:" + (&url.URL{Path: filepath.ToSlash(path)}).EscapedPath() +
 		"?_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=busy_timeout(10000)&_pragma=foreign_keys(1)&_pragma=temp_store(MEMORY)"
-	db.dialect = sqliteDialect
+	db.dialect, db.path = sqliteDialect, path
 	if db.writer, err = sql.Open("sqlite", dsn+"&_txlock=immediate"); err != nil {
 		return err
 	}

@@ -6,7 +6,9 @@ import (
 	"io/fs"
 	"strings"
 	"testing/fstest"
+	"time"
 
+	"github.com/gofrs/flock"
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
 )
@@ -27,7 +29,7 @@ var dialectWords = map[dialect]*strings.Replacer{
 		"{{prefix_search}}", "text_pattern_ops"),
 }
 
-// migrate brings the schema up to date. Nodes that start at once on one PostgreSQL take turns.
+// migrate brings the schema up to date. Processes that start at once on one database take turns.
 func (db *DB) migrate(ctx context.Context) error {
 	files := fstest.MapFS{}
 	names, err := fs.Glob(migrations, "migrations/*.sql")
@@ -42,6 +44,14 @@ func (db *DB) migrate(ctx context.Context) error {
 		files[strings.TrimPrefix(name, "migrations/")] = &fstest.MapFile{Data: []byte(dialectWords[db.dialect].Replace(string(text)))}
 	}
 	gooseDialect, options := goose.DialectSQLite3, []goose.ProviderOption{}
+	if db.dialect == sqliteDialect {
+		// Two processes would both find that a migration is missing, and run it one after the other.
+		turn := flock.New(db.path + ".lock")
+		if _, err := turn.TryLockContext(ctx, 20*time.Millisecond); err != nil {
+			return err
+		}
+		defer turn.Close()
+	}
 	if db.dialect == postgresDialect {
 		// Once a second for five minutes; left alone, who comes second waits five seconds for what takes a moment.
 		locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 300))
