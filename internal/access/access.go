@@ -160,7 +160,7 @@ func as(err error, kind registry.Kind, message string) error {
 func (v *View) level(user, project, group int64, lineage []int64) (registry.Level, error) {
 	key := levelKey{user, project, group}
 	now := time.Now()
-	if known, ok := v.levels.Load(key); ok && !known.(level).until.IsZero() && now.After(known.(level).until) {
+	if known, ok := v.levels.Load(key); ok && !known.(level).until.IsZero() && !now.Before(known.(level).until) {
 		v.levels.Delete(key) // a membership has ended by itself
 	}
 	found, err := remember(v, &v.levels, key, func(tx registry.Tx) (level, error) {
@@ -196,7 +196,11 @@ func (g *Gate) FlushUsed(ctx context.Context) error {
 		return nil
 	})
 	for _, u := range uses {
-		g.flushed.Store(u.id, u.at)
+		if err == nil {
+			g.flushed.Store(u.id, u.at)
+		} else {
+			g.used.LoadOrStore(u.id, u.at) // for the next time, unless it was used again
+		}
 	}
 	return err
 }

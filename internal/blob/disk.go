@@ -10,6 +10,7 @@ import (
 	"crypto/sha512"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"hash"
 	"io"
 	"io/fs"
@@ -27,7 +28,7 @@ import (
 
 // Disk is a [registry.Blobs] in a folder:
 //
-//	sha256/ab/cd/abcd…     a blob, read-only, never changed
+//	sha256/ab/abcd…        a blob, read-only, never changed
 //	staging/<process>/     what this process is writing, with a lock file that it holds
 //
 // The way of an upload, and why each call is there:
@@ -44,7 +45,6 @@ type Disk struct {
 	staging string
 	lock    *flock.Flock
 	buffers sync.Pool
-	folders sync.RWMutex // held while one is made
 }
 
 var _ registry.Blobs = (*Disk)(nil)
@@ -58,6 +58,9 @@ func OpenDisk(root string) (_ *Disk, err error) {
 	d := &Disk{root: root, buffers: sync.Pool{New: func() any { return new([copyBuffer]byte) }}}
 	stagings := filepath.Join(root, "staging")
 	if err := os.MkdirAll(stagings, 0o700); err != nil {
+		return nil, err
+	}
+	if err := makeFolders(root); err != nil {
 		return nil, err
 	}
 	if err := sweep(stagings); err != nil {
@@ -128,9 +131,29 @@ func (d *Disk) Ping(context.Context) error {
 	return os.Remove(file.Name())
 }
 
-// path of a blob: two levels of folders, so that none holds more than a small part of millions of files.
+// path of a blob: 256 folders, so that one holds some thousands of a million files. More of them would be new nearly
+// every time, and a new folder has to be synced too.
 func (d *Disk) path(sha256 string) string {
-	return filepath.Join(d.root, "sha256", sha256[:2], sha256[2:4], sha256)
+	return filepath.Join(d.root, "sha256", sha256[:2], sha256)
+}
+
+// makeFolders makes all folders of blobs, durably, so that an upload finds its own.
+func makeFolders(root string) error {
+	folder := filepath.Join(root, "sha256")
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return err
+	}
+	for i := range 256 {
+		if err := os.Mkdir(filepath.Join(folder, fmt.Sprintf("%02x", i)), 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+	}
+	for _, changed := range []string{folder, root, filepath.Dir(root)} {
+		if err := syncFolder(changed); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Open implements [registry.Blobs].
@@ -227,10 +250,6 @@ func (s *staged) Commit(context.Context) error {
 		return nil
 	}
 	path := s.disk.path(s.digests.SHA256)
-	folder := filepath.Dir(path)
-	if err := s.disk.makeFolder(folder); err != nil {
-		return noSpace(err)
-	}
 	// A blob of that name has the same bytes, so replacing it would be harmless, but a reader's page cache is warm
 	// with the old one. Its time says that it was wanted again, for whoever collects what nothing refers to.
 	now := time.Now()
@@ -243,7 +262,7 @@ func (s *staged) Commit(context.Context) error {
 		return noSpace(err)
 	}
 	// Also when the blob was there: the process that renamed it may not have come to this line yet.
-	return noSpace(syncFolder(folder))
+	return noSpace(syncFolder(filepath.Dir(path)))
 }
 
 // Discard implements [registry.Staged].
@@ -252,35 +271,6 @@ func (s *staged) Discard() {
 	if !s.renamed {
 		os.Remove(s.Name())
 	}
-}
-
-// makeFolder makes the folder of a blob, durably. One that is there has been synced: whoever makes it does so before
-// others get to look.
-func (d *Disk) makeFolder(folder string) error {
-	d.folders.RLock()
-	_, err := os.Stat(folder)
-	d.folders.RUnlock()
-	if !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	d.folders.Lock()
-	defer d.folders.Unlock()
-	return mkdirDurable(folder, d.root)
-}
-
-// mkdirDurable makes folder and those above it up to root, each with its name on the disk.
-func mkdirDurable(folder, root string) error {
-	if _, err := os.Stat(folder); err == nil || folder == root {
-		return err
-	}
-	above := filepath.Dir(folder)
-	if err := mkdirDurable(above, root); err != nil {
-		return err
-	}
-	if err := os.Mkdir(folder, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
-	}
-	return syncFolder(above)
 }
 
 // noSpace gives errors of a full disk their kind.

@@ -90,7 +90,7 @@ func TestDiskLayout(t *testing.T) {
 	d := openDisk(t, root)
 	sum := put(t, d, "abc").SHA256
 	put(t, d, "abc")
-	name := filepath.Join("sha256", "ba", "78", sum)
+	name := filepath.Join("sha256", "ba", sum)
 	all := files(t, root)
 	if len(all) != 1 || all[name] == nil {
 		t.Fatalf("the store holds %v, want only %s", all, name)
@@ -99,7 +99,7 @@ func TestDiskLayout(t *testing.T) {
 		if mode := all[name].Mode(); mode != 0o400 {
 			t.Errorf("a blob has mode %v, want read-only for its owner", mode)
 		}
-		for _, folder := range []string{".", "staging", "sha256", "sha256/ba", "sha256/ba/78"} {
+		for _, folder := range []string{".", "staging", "sha256", "sha256/ba"} {
 			info, err := os.Stat(filepath.Join(root, folder))
 			if err != nil || info.Mode().Perm() != 0o700 {
 				t.Errorf("folder %s: %v, %v, want mode 0700", folder, info, err)
@@ -124,7 +124,7 @@ func TestDiskLayout(t *testing.T) {
 func TestDiskTimeOfBlobThatComesAgain(t *testing.T) {
 	root := t.TempDir()
 	d := openDisk(t, root)
-	path := filepath.Join(root, "sha256", "ba", "78", put(t, d, "abc").SHA256)
+	path := filepath.Join(root, "sha256", "ba", put(t, d, "abc").SHA256)
 	old := time.Now().Add(-24 * time.Hour)
 	if err := os.Chtimes(path, old, old); err != nil {
 		t.Fatal(err)

@@ -15,6 +15,7 @@ import (
 	"encoding/base64"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -131,15 +132,26 @@ func (c *Cache) Serve(w http.ResponseWriter, r *http.Request, request Request) e
 		}
 		doc = built.(*document)
 	}
+	if slices.Contains(r.Header["If-None-Match"], "*") { // only now that there is a document
+		header["Etag"] = doc.plainTag
+		if compressed {
+			header["Etag"] = doc.gzipTag
+		}
+		w.WriteHeader(http.StatusNotModified)
+		return nil
+	}
 	header["Content-Type"] = doc.contentType
 	header["Last-Modified"] = doc.lastModified
 	if compressed {
 		header["Etag"], header["Content-Length"], header["Content-Encoding"] = doc.gzipTag, doc.gzipLength, gzipEncoding
-		w.Write(doc.gzip) // an error is the client's hanging up
+	} else {
+		header["Etag"], header["Content-Length"] = doc.plainTag, doc.plainLength
+	}
+	if r.Method == http.MethodHead {
 		return nil
 	}
-	header["Etag"], header["Content-Length"] = doc.plainTag, doc.plainLength
-	if r.Method == http.MethodHead {
+	if compressed {
+		w.Write(doc.gzip) // an error is the client's hanging up
 		return nil
 	}
 	plain, err := gzip.NewReader(bytes.NewReader(doc.gzip))
@@ -257,11 +269,7 @@ func quote(tag string, compressed bool) string {
 func matches(header []string, tag string) bool {
 	for _, line := range header {
 		for candidate := range strings.SplitSeq(line, ",") {
-			candidate = strings.TrimSpace(candidate)
-			if candidate == "*" {
-				return true
-			}
-			candidate = strings.Trim(strings.TrimPrefix(candidate, "W/"), `"`)
+			candidate = strings.Trim(strings.TrimPrefix(strings.TrimSpace(candidate), "W/"), `"`)
 			if strings.TrimSuffix(candidate, "-gzip") == tag {
 				return true
 			}
@@ -270,18 +278,29 @@ func matches(header []string, tag string) bool {
 	return false
 }
 
-// acceptsGzip reads Accept-Encoding (RFC 9110, 12.5.3).
+// acceptsGzip reads Accept-Encoding (RFC 9110, 12.5.3). What it says of gzip by name goes before what it says of "*".
 func acceptsGzip(header http.Header) bool {
+	accepted, named := false, false
 	for _, line := range header["Accept-Encoding"] {
 		for part := range strings.SplitSeq(line, ",") {
-			coding, quality, _ := strings.Cut(strings.TrimSpace(part), ";")
+			coding, parameter, _ := strings.Cut(part, ";")
 			coding = strings.TrimSpace(coding)
-			if coding != "gzip" && coding != "*" && coding != "x-gzip" {
+			switch {
+			case strings.EqualFold(coding, "gzip"), strings.EqualFold(coding, "x-gzip"):
+				named = true
+			case coding != "*" || named:
 				continue
 			}
-			quality = strings.TrimSpace(quality)
-			return !(quality == "q=0" || strings.HasPrefix(quality, "q=0.") && strings.Trim(quality[4:], "0") == "")
+			accepted = !zeroQuality(strings.TrimSpace(parameter))
 		}
 	}
-	return false
+	return accepted
+}
+
+// zeroQuality tells whether a parameter is q=0, also with decimals.
+func zeroQuality(parameter string) bool {
+	if len(parameter) < 3 || parameter[0]|0x20 != 'q' || parameter[1] != '=' || parameter[2] != '0' {
+		return false
+	}
+	return strings.Trim(parameter[3:], ".0") == ""
 }

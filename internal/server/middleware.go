@@ -38,6 +38,7 @@ func (s *Server) handler() http.Handler {
 				}
 			}
 			s.metrics.inFlight.Dec()
+			s.answered.Add(1)
 			s.account(r, response, time.Since(began))
 			if failure != nil && response.status != http.StatusInternalServerError {
 				panic(http.ErrAbortHandler) // the answer is cut off; the client must see that

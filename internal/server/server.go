@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -71,6 +72,7 @@ type Server struct {
 	metrics  *metrics
 	mux      *http.ServeMux
 	draining atomic.Bool
+	answered atomic.Int64 // requests
 }
 
 // New opens the stores, makes the first user when there is none, and registers all routes.
@@ -208,7 +210,18 @@ const flushInterval = 10 * time.Second
 func (s *Server) background(ctx context.Context) {
 	tick := time.NewTicker(flushInterval)
 	defer tick.Stop()
+	var seen int64 // requests at the last tick
+	released := false
 	for {
+		// When nobody asks for anything, the memory that a busy time took goes back to the system.
+		now := s.answered.Load()
+		switch {
+		case now != seen:
+			seen, released = now, false
+		case !released:
+			debug.FreeOSMemory()
+			released = true
+		}
 		last := false
 		select {
 		case <-tick.C:

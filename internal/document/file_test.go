@@ -1,0 +1,97 @@
+package document_test
+
+import (
+	"io"
+	"mime"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"packhouse/internal/blob"
+	"packhouse/internal/document"
+	"packhouse/internal/registry"
+)
+
+func TestServeFile(t *testing.T) {
+	disk, err := blob.OpenDisk(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { disk.Close() })
+	const content = "0123456789"
+	staged, err := disk.Stage(t.Context(), strings.NewReader(content))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer staged.Discard()
+	if err := staged.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	file := &registry.File{Name: "pack-1.0.0.tgz", Digests: staged.Digests()}
+	tag := `"` + file.SHA256 + `"`
+
+	for _, test := range []struct {
+		what         string
+		method       string
+		header       string
+		value        string
+		status       int
+		body         string
+		contentRange string
+	}{
+		{"all", http.MethodGet, "", "", 200, content, ""},
+		{"HEAD", http.MethodHead, "", "", 200, "", ""},
+		{"a range", http.MethodGet, "Range", "bytes=2-4", 206, "234", "bytes 2-4/10"},
+		{"the rest", http.MethodGet, "Range", "bytes=7-", 206, "789", "bytes 7-9/10"},
+		{"the end", http.MethodGet, "Range", "bytes=-2", 206, "89", "bytes 8-9/10"},
+		{"behind the end", http.MethodGet, "Range", "bytes=10-", 416, "", "bytes */10"},
+		{"what is there already", http.MethodGet, "If-None-Match", tag, 304, "", ""},
+		{"another one there", http.MethodGet, "If-None-Match", `"x"`, 200, content, ""},
+		{"only this one", http.MethodGet, "If-Match", `"x"`, 412, "", ""},
+		{"compressed", http.MethodGet, "Accept-Encoding", "gzip", 200, content, ""},
+	} {
+		r := httptest.NewRequest(test.method, "/file", nil)
+		if test.header != "" {
+			r.Header.Set(test.header, test.value)
+		}
+		w := httptest.NewRecorder()
+		if err := document.ServeFile(w, r, disk, file); err != nil {
+			t.Errorf("%s: %v", test.what, err)
+			continue
+		}
+		response := w.Result()
+		body, _ := io.ReadAll(response.Body)
+		if response.StatusCode != test.status || test.status < 400 && string(body) != test.body || response.Header.Get("Content-Range") != test.contentRange {
+			t.Errorf("%s: %d %q %q, want %d %q %q", test.what, response.StatusCode, body, response.Header.Get("Content-Range"), test.status, test.body, test.contentRange)
+		}
+		if test.status < 400 && response.Header.Get("ETag") != tag {
+			t.Errorf("%s: ETag %s", test.what, response.Header.Get("ETag"))
+		}
+		if test.status == 200 && (response.Header.Get("Content-Length") != "10" || response.Header.Get("Content-Encoding") != "") {
+			t.Errorf("%s: %v", test.what, response.Header)
+		}
+	}
+
+	for _, name := range []string{"pack-1.0.0.tgz", `a "quoted"; name.zip`, "größe.whl", "../../etc/passwd", "folder/file.txt"} {
+		w := httptest.NewRecorder()
+		if err := document.ServeFile(w, httptest.NewRequest(http.MethodGet, "/file", nil), disk, &registry.File{Name: name, Digests: file.Digests}); err != nil {
+			t.Fatal(err)
+		}
+		disposition, parameters, err := mime.ParseMediaType(w.Header().Get("Content-Disposition"))
+		want := name[strings.LastIndexByte(name, '/')+1:]
+		if err != nil || disposition != "attachment" || parameters["filename"] != want {
+			t.Errorf("%s: Content-Disposition %q, %v", name, w.Header().Get("Content-Disposition"), err)
+		}
+		// What somebody uploaded must not become a page of this server.
+		if got := w.Header().Get("Content-Type"); got != "application/octet-stream" {
+			t.Errorf("%s: Content-Type %q", name, got)
+		}
+	}
+
+	missing := &registry.File{Name: "x", Digests: registry.Digests{SHA256: strings.Repeat("0", 64)}}
+	w := httptest.NewRecorder()
+	if err := document.ServeFile(w, httptest.NewRequest(http.MethodGet, "/file", nil), disk, missing); registry.KindOf(err) != registry.Fault || err == nil || w.Body.Len() > 0 {
+		t.Errorf("a row without its bytes: %v, want a Fault and nothing written", err)
+	}
+}
