@@ -12,6 +12,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/url"
 	"path/filepath"
 	"runtime"
@@ -42,6 +43,8 @@ type DB struct {
 
 	// SQLite compiles a statement each time it is asked; these keep the compiled ones. pgx does so by itself.
 	statements map[*sql.DB]*sync.Map // query text → *sql.Stmt
+	answers    answers
+	anchor     *sql.Conn // of SQLite: stays open, so that the log and its index stay in being
 }
 
 var _ registry.Store = (*DB)(nil)
@@ -63,6 +66,12 @@ func Open(ctx context.Context, location string) (_ *DB, err error) {
 		db.Close()
 		return nil, classify(err)
 	}
+	if db.dialect == sqliteDialect {
+		if err := db.openAnswers(ctx); err != nil {
+			db.Close()
+			return nil, classify(err)
+		}
+	}
 	return db, nil
 }
 
@@ -82,10 +91,24 @@ func (db *DB) openSQLite(path string) (err error) {
 		return err
 	}
 	db.writer.SetMaxOpenConns(1)
-	readers := max(4, runtime.GOMAXPROCS(0))
+	readers := 1 + max(4, runtime.GOMAXPROCS(0)) // one of them is the anchor
 	db.reader.SetMaxOpenConns(readers)
 	db.reader.SetMaxIdleConns(readers)
 	db.statements = map[*sql.DB]*sync.Map{db.writer: {}, db.reader: {}}
+	return nil
+}
+
+// openAnswers lets point queries be answered from memory while nothing changes.
+func (db *DB) openAnswers(ctx context.Context) (err error) {
+	if db.anchor, err = db.reader.Conn(ctx); err != nil {
+		return err
+	}
+	if _, err = db.anchor.ExecContext(ctx, "SELECT value FROM revisions"); err != nil { // a first read makes the index
+		return err
+	}
+	if db.answers.index, err = openWALIndex(db.path, db); err != nil {
+		slog.Warn("every read is a query: the index of the database's log cannot be mapped", "err", err)
+	}
 	return nil
 }
 
@@ -103,7 +126,11 @@ func (db *DB) openPostgres(location string) (err error) {
 
 // Close ends all connections.
 func (db *DB) Close() error {
-	err := db.writer.Close()
+	var err error
+	if db.anchor != nil {
+		err = db.anchor.Close()
+	}
+	err = errors.Join(err, db.writer.Close())
 	if db.reader != nil && db.reader != db.writer {
 		err = errors.Join(err, db.reader.Close())
 	}
@@ -170,13 +197,32 @@ func (db *DB) run(ctx context.Context, pool *sql.DB, options *sql.TxOptions, f f
 }
 
 // AccessRevision implements [registry.Store].
-func (db *DB) AccessRevision(ctx context.Context) (revision int64, err error) {
-	err = db.row(ctx, "SELECT value FROM revisions WHERE name = 'access'").Scan(&revision)
-	return revision, classify(err)
+func (db *DB) AccessRevision(ctx context.Context) (int64, error) {
+	return answer(&db.answers, "access", func() (revision int64, err error) {
+		err = db.row(ctx, "SELECT value FROM revisions WHERE name = 'access'").Scan(&revision)
+		return revision, classify(err)
+	})
 }
 
 // Revisions implements [registry.Store].
 func (db *DB) Revisions(ctx context.Context, t registry.Type, name string, project int64) (access int64, entries []registry.Revision, err error) {
+	type key struct {
+		t       registry.Type
+		name    string
+		project int64
+	}
+	type revisions struct {
+		access  int64
+		entries []registry.Revision
+	}
+	found, err := answer(&db.answers, key{t, name, project}, func() (r revisions, err error) {
+		r.access, r.entries, err = db.revisions(ctx, t, name, project)
+		return r, classify(err)
+	})
+	return found.access, found.entries, err
+}
+
+func (db *DB) revisions(ctx context.Context, t registry.Type, name string, project int64) (access int64, entries []registry.Revision, err error) {
 	const query = `
 		SELECT r.value, COALESCE(e.project_id, 0), COALESCE(e.id, 0), COALESCE(e.revision, 0)
 		FROM revisions r LEFT JOIN entries e ON e.type = $1 AND e.name = $2`
@@ -187,19 +233,19 @@ func (db *DB) Revisions(ctx context.Context, t registry.Type, name string, proje
 		rows, err = db.rows(ctx, query+" WHERE r.name = 'access' ORDER BY e.project_id", t, name)
 	}
 	if err != nil {
-		return 0, nil, classify(err)
+		return 0, nil, err
 	}
 	defer rows.Close()
 	for rows.Next() {
 		var r registry.Revision
 		if err := rows.Scan(&access, &r.ProjectID, &r.EntryID, &r.Revision); err != nil {
-			return 0, nil, classify(err)
+			return 0, nil, err
 		}
 		if r.EntryID != 0 {
 			entries = append(entries, r)
 		}
 	}
-	return access, entries, classify(rows.Err())
+	return access, entries, rows.Err()
 }
 
 // FileOfVersion implements [registry.Store].
@@ -210,16 +256,19 @@ func (db *DB) FileOfVersion(ctx context.Context, entries []int64, version string
 	// Nearly always there is one entry, with one package of that version: the query has one text, stays compiled, and
 	// has nothing to sort.
 	set, args := in([]any{version}, entries)
-	order := ""
+	query := "SELECT " + fileColumns + " FROM packages p JOIN package_files f ON f.package_id = p.id WHERE p.version = $1 AND p.entry_id IN " + set + " AND " + installable
 	if len(entries) > 1 {
-		order = " ORDER BY p.id DESC, f.id DESC"
+		f, err := scanFile(db.row(ctx, query+" ORDER BY p.id DESC, f.id DESC LIMIT 1", args...))
+		return f, classify(err)
 	}
-	f, err := scanFile(db.row(ctx, "SELECT "+fileColumns+" FROM packages p JOIN package_files f ON f.package_id = p.id WHERE p.version = $1 AND p.entry_id IN "+set+
-		" AND "+installable+order+" LIMIT 1", args...))
-	if err != nil {
-		return nil, classify(err)
+	type key struct {
+		entry   int64
+		version string
 	}
-	return f, nil
+	return answer(&db.answers, key{entries[0], version}, func() (*registry.File, error) {
+		f, err := scanFile(db.row(ctx, query+" LIMIT 1", args...))
+		return f, classify(err)
+	})
 }
 
 // row and rows run one compiled query on the readers, outside a transaction. The context is not passed on: these are

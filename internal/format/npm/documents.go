@@ -157,12 +157,7 @@ func (h *Handler) build(ctx context.Context, w io.Writer, name, variant, prefix 
 		err := tx.EachFragment(ids, variant, func(p *registry.Package, body []byte) error {
 			packages = append(packages, p)
 			j.key(p.Version)
-			if p.Status == registry.Deprecated {
-				// A deprecation comes after the fragment was rendered; it goes in as the first field.
-				j.raw(`{"deprecated":` + jsonText(p.StatusMessage) + ",")
-				body = body[1:]
-			}
-			return document.Expand(j, body, prefixJSON)
+			return expand(j, p, body, prefixJSON)
 		})
 		if err != nil {
 			return err
@@ -185,6 +180,17 @@ func (h *Handler) build(ctx context.Context, w io.Writer, name, variant, prefix 
 		return j.err
 	})
 	return built, err
+}
+
+// expand writes a version's fragment as it is now. A deprecation comes after it was rendered, and goes in first.
+func expand(w io.Writer, p *registry.Package, body []byte, prefixJSON string) error {
+	if p.Status == registry.Deprecated {
+		if _, err := io.WriteString(w, `{"deprecated":`+jsonText(p.StatusMessage)+","); err != nil {
+			return err
+		}
+		body = body[1:]
+	}
+	return document.Expand(w, body, prefixJSON)
 }
 
 // describe writes what the full packument says of the name: times, people, and the latest version's description.
@@ -285,8 +291,8 @@ func (h *Handler) manifest(w http.ResponseWriter, q *request, name, version stri
 		if at < 0 {
 			return errNoPackage
 		}
-		return tx.Fragments([]int64{packages[at].ID}, full, func(_ *registry.Package, body []byte) error {
-			return document.Expand(&text, body, jsonInner(q.prefix))
+		return tx.Fragments([]int64{packages[at].ID}, full, func(p *registry.Package, body []byte) error {
+			return expand(&text, p, body, jsonInner(q.prefix))
 		})
 	})
 	if err != nil {
