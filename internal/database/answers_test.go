@@ -4,6 +4,8 @@ package database
 
 import (
 	"context"
+	"os"
+	"os/exec"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -23,7 +25,7 @@ func TestAnswersSeeEachCommit(t *testing.T) {
 	var committed atomic.Int64
 	var stop atomic.Bool
 	var readers sync.WaitGroup
-	for range 4 {
+	for range 2 {
 		readers.Go(func() {
 			for !stop.Load() {
 				least := committed.Load()
@@ -39,7 +41,7 @@ func TestAnswersSeeEachCommit(t *testing.T) {
 			}
 		})
 	}
-	for i := range 500 {
+	for i := range 150 {
 		err := writer.Write(ctx, func(tx registry.Tx) error {
 			_, err := tx.TouchEntry(project, registry.NPM, "x")
 			return err
@@ -48,7 +50,7 @@ func TestAnswersSeeEachCommit(t *testing.T) {
 			t.Fatal(err)
 		}
 		committed.Store(int64(i + 1))
-		if i%50 == 0 {
+		if i%20 == 0 {
 			if _, err := writer.writer.Exec("PRAGMA wal_checkpoint(TRUNCATE)"); err != nil {
 				t.Fatal(err)
 			}
@@ -83,6 +85,34 @@ func TestAnswersAreKept(t *testing.T) {
 	}
 	if size := db.answers.current.Load().size.Load(); size > maxAnswers {
 		t.Errorf("%d answers are kept, want %d at most", size, maxAnswers)
+	}
+}
+
+// A second process that opens the database (an admin command, a backup) must see that the first one is there: one that
+// takes itself for the first cuts the WAL index, which the first has mapped.
+func TestSecondProcess(t *testing.T) {
+	if path := os.Getenv("PACKHOUSE_TEST_OPEN"); path != "" {
+		openAt(t, path)
+		return
+	}
+	path := filepath.Join(t.TempDir(), "packhouse.db")
+	db := openAt(t, path)
+	before, err := os.Stat(path + "-shm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	header, _ := readWALIndex(db.answers.index)
+	second := exec.Command(os.Args[0], "-test.run=^TestSecondProcess$")
+	second.Env = append(os.Environ(), "PACKHOUSE_TEST_OPEN="+path)
+	if out, err := second.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	after, err := os.Stat(path + "-shm")
+	if err != nil || !os.SameFile(before, after) || after.Size() != before.Size() {
+		t.Errorf("the WAL index is another one now: %v, %v", after, err)
+	}
+	if now, ok := readWALIndex(db.answers.index); !ok || now != header {
+		t.Errorf("the second process began the index anew: %v, before %v", now, header)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/url"
 	"path/filepath"
@@ -45,6 +46,7 @@ type DB struct {
 	statements map[*sql.DB]*sync.Map // query text → *sql.Stmt
 	answers    answers
 	anchor     *sql.Conn // of SQLite: stays open, so that the log and its index stay in being
+	index      io.Closer // of the file behind answers.index: closed after all connections
 }
 
 var _ registry.Store = (*DB)(nil)
@@ -106,7 +108,7 @@ func (db *DB) openAnswers(ctx context.Context) (err error) {
 	if _, err = db.anchor.ExecContext(ctx, "SELECT value FROM revisions"); err != nil { // a first read makes the index
 		return err
 	}
-	if db.answers.index, err = openWALIndex(db.path, db); err != nil {
+	if db.answers.index, db.index, err = openWALIndex(db.path, db); err != nil {
 		slog.Warn("every read is a query: the index of the database's log cannot be mapped", "err", err)
 	}
 	return nil
@@ -133,6 +135,9 @@ func (db *DB) Close() error {
 	err = errors.Join(err, db.writer.Close())
 	if db.reader != nil && db.reader != db.writer {
 		err = errors.Join(err, db.reader.Close())
+	}
+	if db.index != nil {
+		err = errors.Join(err, db.index.Close())
 	}
 	return err
 }

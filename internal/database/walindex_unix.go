@@ -3,6 +3,7 @@
 package database
 
 import (
+	"io"
 	"os"
 	"runtime"
 	"sync/atomic"
@@ -15,18 +16,21 @@ type walIndex *[2]walHeader
 
 // openWALIndex maps the WAL index of a database to which a connection is open; one has to stay open for as long as the
 // map is used, since the last one that closes removes the file. The map ends with owner.
-func openWALIndex[T any](path string, owner *T) (walIndex, error) {
+//
+// The descriptor is for the caller to keep, and to close only when all connections are closed: POSIX gives up all
+// locks that a process has on a file when it closes any descriptor of it, SQLite's too ("How To Corrupt An SQLite
+// Database File", section 2.2), and the next process would take itself for the first one.
+func openWALIndex[T any](path string, owner *T) (walIndex, io.Closer, error) {
 	file, err := os.Open(path + "-shm")
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	defer file.Close()
 	memory, err := syscall.Mmap(int(file.Fd()), 0, os.Getpagesize(), syscall.PROT_READ, syscall.MAP_SHARED)
 	if err != nil {
-		return nil, err
+		return nil, file, err
 	}
 	runtime.AddCleanup(owner, func(memory []byte) { syscall.Munmap(memory) }, memory)
-	return walIndex(unsafe.Pointer(&memory[0])), nil
+	return walIndex(unsafe.Pointer(&memory[0])), file, nil
 }
 
 // readWALIndex returns the header, and false when there is none or it is being written at this moment. A writer fills the

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"mime"
 	"net/http"
 	"slices"
 	"strconv"
@@ -121,9 +122,22 @@ func (h *Handler) packument(w http.ResponseWriter, q *request, name string) erro
 	})
 }
 
-// wantsAbbreviated tells whether Accept names the abbreviated form. Clients that name it want it first.
+// wantsAbbreviated tells whether Accept (RFC 9110, 12.5.1) puts the abbreviated form before, or level with, the full one.
 func wantsAbbreviated(header http.Header) bool {
-	return slices.ContainsFunc(header["Accept"], func(line string) bool { return strings.Contains(line, abbreviatedType) })
+	quality := map[string]float64{}
+	for _, line := range header["Accept"] {
+		for part := range strings.SplitSeq(line, ",") {
+			kind, parameters, err := mime.ParseMediaType(part)
+			if err != nil {
+				continue
+			}
+			quality[kind] = 1
+			if q, given := parameters["q"]; given {
+				quality[kind], _ = strconv.ParseFloat(q, 64)
+			}
+		}
+	}
+	return quality[abbreviatedType] > 0 && quality[abbreviatedType] >= quality["application/json"]
 }
 
 // build writes a packument from one snapshot: the versions' fragments joined, and what belongs to the name.
@@ -287,11 +301,16 @@ func (h *Handler) manifest(w http.ResponseWriter, q *request, name, version stri
 		if tagged, ok := distTags(packages, tags)[version]; ok {
 			version = tagged
 		}
-		at := slices.IndexFunc(packages, func(p *registry.Package) bool { return p.Version == version })
-		if at < 0 {
+		var id int64
+		for _, p := range packages { // of several projects' the newest, as in the packument
+			if p.Version == version {
+				id = p.ID
+			}
+		}
+		if id == 0 {
 			return errNoPackage
 		}
-		return tx.Fragments([]int64{packages[at].ID}, full, func(p *registry.Package, body []byte) error {
+		return tx.Fragments([]int64{id}, full, func(p *registry.Package, body []byte) error {
 			return expand(&text, p, body, jsonInner(q.prefix))
 		})
 	})

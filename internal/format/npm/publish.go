@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -24,6 +25,9 @@ func (h *Handler) put(w http.ResponseWriter, q *request, name string) error {
 	f, project, err := h.write(q, name, access.Publish)
 	if err != nil {
 		return err
+	}
+	if q.ContentLength == 0 {
+		return registry.Errorf(registry.Invalid, "file is missing")
 	}
 	var staged registry.Staged
 	defer func() {
@@ -44,14 +48,14 @@ func (h *Handler) put(w http.ResponseWriter, q *request, name string) error {
 	if !b.HasVersions {
 		return registry.Errorf(registry.Invalid, "Versions key is missing from the JSON upload")
 	}
-	if staged == nil {
-		if len(b.Versions) > 0 && q.Header.Get("Npm-Command") == "publish" {
-			return errEmpty
-		}
+	if staged == nil && isDeprecation(q, b) {
 		return h.deprecate(w, q, f, project, name, b)
 	}
 	if len(b.Versions) == 0 {
 		return registry.Errorf(registry.Invalid, "Version is empty.")
+	}
+	if staged == nil {
+		return errEmpty
 	}
 	if len(b.Versions) > 1 {
 		return registry.Errorf(registry.Invalid, "Validation failed: one version is published at a time")
@@ -217,6 +221,12 @@ func (h *Handler) conflict(q *request, project *registry.Project, name, version 
 		return registry.Errorf(registry.Invalid, "Validation failed: Package already exists in another project of %s", project.RootPath())
 	}
 	return err
+}
+
+// isDeprecation tells whether a document without a tarball is npm deprecate's, which names its command, or another
+// client's that does the same.
+func isDeprecation(q *request, b *body) bool {
+	return q.Header.Get("Npm-Command") == "deprecate" || slices.ContainsFunc(b.Versions, func(v version) bool { return v.Deprecated != nil })
 }
 
 // deprecate sets or takes back why versions should not be used any more.

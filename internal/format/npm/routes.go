@@ -99,7 +99,10 @@ func (h *Handler) route(w http.ResponseWriter, q *request) error {
 		return h.packument(w, q, p.Name)
 	case q.Method == http.MethodPut && p.Rev != "" && p.File == "":
 		return h.putRevision(w, q, p.Name, p.Rev)
-	case q.Method == http.MethodPut && p.File == "" && p.Version == "":
+	case q.Method == http.MethodPut && p.Rev == "" && p.File == "":
+		if p.Version != "" {
+			return validName(p.Name + "/" + p.Version) // which it is not: nothing is put there but names with a slash too many
+		}
 		return h.put(w, q, p.Name)
 	case q.Method == http.MethodDelete && p.Rev != "" && p.File != "":
 		return h.deleteVersion(w, q, p.Name, p.File, p.Rev)
@@ -390,8 +393,10 @@ func writeError(w http.ResponseWriter, r *http.Request, err error) {
 	body := map[string]string{"message": message, "error": message}
 	var token *access.TokenError
 	switch {
-	case r.Context().Err() != nil:
-		return // nobody is there to read it
+	case status == 0 && r.Context().Err() != nil:
+		// The client is gone, or has closed its side of the connection and still reads. Either way this was no success.
+		status = http.StatusBadRequest
+		body["message"], body["error"] = "400 Bad request - the request was cut off", "the request was cut off"
 	case status == 0:
 		slog.ErrorContext(r.Context(), "npm", "method", r.Method, "err", err)
 		status = http.StatusInternalServerError
