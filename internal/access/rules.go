@@ -59,7 +59,7 @@ func (v *View) Authorize(c *Caller, p *registry.Project, action Action) error {
 	case action == Read && readable:
 		return scoped(c, Read)
 	case level >= rules[action].level:
-		if p.Archived && action != Read {
+		if p.Archived && (action == Publish || action == Delete) {
 			return errForbidden
 		}
 		return scoped(c, action)

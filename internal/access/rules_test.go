@@ -173,6 +173,7 @@ private, archived
           read      401     404      404      404     yes   yes     yes      yes       yes        yes   yes   403     yes
           publish   401     404      404      404     403   403     403      403       403        403   403   403     403
           delete    401     404      404      404     403   403     403      403       403        403   403   403     403
+          manage    401     404      404      404     403   403     403      403       yes        yes   yes   403     403
 `
 
 const tokensTable = `

@@ -17,23 +17,21 @@ import (
 // signIns bounds how many passwords are checked at once: each takes a core for some 50 ms on purpose.
 var signIns = make(chan struct{}, 2)
 
-// attempts bounds how fast passwords can be tried: by an address, and by an address for one name. Others can go on.
-var attempts limiter
-
-// limiter lets each key go 20 times at once and then every third second.
+// limiter bounds how fast each of many keys may go.
 type limiter struct {
 	mu   sync.Mutex
 	keys map[string]*rate.Limiter
 }
 
-func (l *limiter) allow(key string) bool {
+// allow lets a key go burst times at once, and then once in each interval.
+func (l *limiter) allow(key string, interval time.Duration, burst int) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.keys == nil || len(l.keys) > 10_000 { // a bound on memory; forgetting lets everybody begin anew
 		l.keys = map[string]*rate.Limiter{}
 	}
 	if l.keys[key] == nil {
-		l.keys[key] = rate.NewLimiter(rate.Every(3*time.Second), 20)
+		l.keys[key] = rate.NewLimiter(rate.Every(interval), burst)
 	}
 	return l.keys[key].Allow()
 }
@@ -57,13 +55,19 @@ func HashPassword(password string) (string, error) {
 	return string(hash), nil
 }
 
+var errSignIn = Errorf(Unauthenticated, "Incorrect username or password")
+
 // SignIn returns the user with that name and password, and otherwise Unauthenticated, whatever was wrong. Too many
 // attempts from an address (with or without a port) are Limited.
 func (r *Registry) SignIn(ctx context.Context, address, username, password string) (*User, error) {
 	if host, _, err := net.SplitHostPort(address); err == nil {
 		address = host
 	}
-	if !attempts.allow(address) || !attempts.allow(address+" "+strings.ToLower(username)) {
+	if len(username) > 255 {
+		return nil, errSignIn
+	}
+	// One name is tried slowly; an address may be that of an office, or of a proxy in front of everybody.
+	if !r.triesOfName.allow(address+" "+strings.ToLower(username), 3*time.Second, 20) || !r.triesOfAddress.allow(address, 100*time.Millisecond, 200) {
 		return nil, Errorf(Limited, "Too many attempts to sign in. Try again in a minute.")
 	}
 	var user *User
@@ -85,7 +89,7 @@ func (r *Registry) SignIn(ctx context.Context, address, username, password strin
 		return nil, ctx.Err()
 	}
 	if bcrypt.CompareHashAndPassword(hash, []byte(password)) != nil || user == nil || user.Blocked || user.Bot {
-		return nil, Errorf(Unauthenticated, "Incorrect username or password")
+		return nil, errSignIn
 	}
 	return user, nil
 }

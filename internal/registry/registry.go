@@ -9,6 +9,8 @@ import (
 type Registry struct {
 	Store Store
 	Blobs Blobs
+
+	triesOfName, triesOfAddress limiter // of signing in
 }
 
 // Format is what the domain has to know of a format.
@@ -217,19 +219,23 @@ func (r *Registry) Deprecate(ctx context.Context, format Format, project int64, 
 }
 
 // Unpublish removes the versions that keep does not want. revision is the one that the caller saw: when the entry has
-// moved on, somebody may have published what keep knows nothing of, and Unpublish returns Conflict.
+// moved on, somebody may have published what keep knows nothing of, and Unpublish returns Conflict. It returns NotFound
+// when there is no version at all.
 func (r *Registry) Unpublish(ctx context.Context, format Format, project int64, name string, revision int64, keep func(version string) bool) error {
 	return r.Store.Write(ctx, func(tx Tx) error {
 		entry, err := tx.TouchEntry(project, format.Type, name)
 		if err != nil {
 			return err
 		}
-		if entry.Revision != revision+1 {
-			return Errorf(Conflict, "the package was changed meanwhile; fetch it and try again")
-		}
 		packages, err := tx.Packages([]int64{entry.ID})
 		if err != nil {
 			return err
+		}
+		if len(packages) == 0 {
+			return Errorf(NotFound, "404 Not found")
+		}
+		if entry.Revision != revision+1 {
+			return Errorf(Conflict, "the package was changed meanwhile; fetch it and try again")
 		}
 		for _, p := range packages {
 			if keep(p.Version) {

@@ -327,17 +327,7 @@ func (h *Handler) unpublish(w http.ResponseWriter, q *request, project *registry
 	if err != nil {
 		return registry.Errorf(registry.Conflict, "the revision %.64q is not one of this package; fetch it and try again", rev)
 	}
-	err = h.Registry.Store.Read(q.Context(), func(tx registry.Tx) error {
-		entry, err := tx.Entry(project.ID, registry.NPM, name)
-		if err == nil && entry.LatestID == 0 {
-			err = errNoPackage
-		}
-		return err
-	})
-	if err != nil {
-		return packageError(err)
-	}
-	if err := h.Registry.Unpublish(q.Context(), format, project.ID, name, revision, keep); err != nil {
+	if err := packageError(h.Registry.Unpublish(q.Context(), format, project.ID, name, revision, keep)); err != nil {
 		return err
 	}
 	return writeJSON(w, http.StatusOK, map[string]any{"ok": true})
