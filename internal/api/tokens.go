@@ -1,7 +1,6 @@
 package api
 
 import (
-	"fmt"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -225,11 +224,7 @@ type deployTokenJSON struct {
 }
 
 func newDeployTokenJSON(t *registry.Token) deployTokenJSON {
-	username := t.Username
-	if username == "" {
-		username = fmt.Sprintf("gitlab+deploy-token-%d", t.ID)
-	}
-	return deployTokenJSON{ID: t.ID, Name: t.Name, Username: username, ExpiresAt: timestamp(t.ExpiresAt), Scopes: t.Scopes, Revoked: t.Revoked,
+	return deployTokenJSON{ID: t.ID, Name: t.Name, Username: t.Login(), ExpiresAt: timestamp(t.ExpiresAt), Scopes: t.Scopes, Revoked: t.Revoked,
 		Expired: !t.ExpiresAt.IsZero() && !time.Now().Before(t.ExpiresAt)}
 }
 

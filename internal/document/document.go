@@ -31,26 +31,27 @@ import (
 const rendering = "1"
 
 // Key identifies the content of a document.
-type Key string
+type Key struct {
+	subject string // all that it depends on but for the revisions
+	state   string // the revisions, in the order of the entries
+}
 
 // MakeKey joins what a document depends on. Entries have to come in a fixed order.
 func MakeKey(format registry.Type, variant, name, prefix string, entries []registry.Revision) Key {
-	b := make([]byte, 0, 128)
+	subject, state := make([]byte, 0, 128), make([]byte, 0, 16)
 	for _, part := range []string{rendering, string(format), variant, name, prefix} {
-		b = append(append(b, part...), 0)
+		subject = append(append(subject, part...), 0)
 	}
 	for _, e := range entries {
-		b = strconv.AppendInt(b, e.EntryID, 10)
-		b = append(b, ':')
-		b = strconv.AppendInt(b, e.Revision, 10)
-		b = append(b, ' ')
+		subject = append(strconv.AppendInt(subject, e.EntryID, 10), ' ')
+		state = append(strconv.AppendInt(state, e.Revision, 10), ' ')
 	}
-	return Key(b)
+	return Key{string(subject), string(state)}
 }
 
 // tag is the middle of the document's strong ETag. The compressed form has another one (RFC 9110, 8.8.3).
 func (k Key) tag() string {
-	sum := sha256.Sum256([]byte(k))
+	sum := sha256.Sum256([]byte(k.subject + "\x00" + k.state))
 	return base64.RawURLEncoding.EncodeToString(sum[:15])
 }
 
@@ -75,8 +76,8 @@ type Cache struct {
 	builds singleflight.Group
 
 	mu   sync.Mutex
-	kept map[Key]*list.Element // of *document
-	used *list.List            // the one used last comes first
+	kept map[string]*list.Element // subject of a key → *document, in its last state
+	used *list.List               // the one used last comes first
 	size int64
 }
 
@@ -95,7 +96,7 @@ const overhead = 1 << 10
 
 // NewCache makes a cache of so many bytes.
 func NewCache(limit int64) *Cache {
-	return &Cache{limit: limit, kept: map[Key]*list.Element{}, used: list.New()}
+	return &Cache{limit: limit, kept: map[string]*list.Element{}, used: list.New()}
 }
 
 var (
@@ -121,7 +122,7 @@ func (c *Cache) Serve(w http.ResponseWriter, r *http.Request, request Request) e
 	}
 	doc := c.get(request.Key)
 	if doc == nil {
-		built, err, _ := c.builds.Do(string(request.Key), func() (any, error) {
+		built, err, _ := c.builds.Do(request.Key.subject+"\x00"+request.Key.state, func() (any, error) {
 			if doc := c.get(request.Key); doc != nil {
 				return doc, nil
 			}
@@ -211,15 +212,15 @@ func (c *counting) Write(p []byte) (int, error) {
 func (c *Cache) get(key Key) *document {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	element := c.kept[key]
-	if element == nil {
+	element := c.kept[key.subject]
+	if element == nil || element.Value.(*document).key != key {
 		return nil
 	}
 	c.used.MoveToFront(element)
 	return element.Value.(*document)
 }
 
-// put keeps a document, unless it would take a good part of the room by itself.
+// put keeps a document in place of its former state, unless it would take a good part of the room by itself.
 func (c *Cache) put(doc *document) {
 	size := int64(len(doc.gzip)) + overhead
 	if size > c.limit/4 {
@@ -227,17 +228,20 @@ func (c *Cache) put(doc *document) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.kept[doc.key] != nil {
-		return
+	if former := c.kept[doc.key.subject]; former != nil {
+		c.drop(former) // nobody will ask for that state again
 	}
-	c.kept[doc.key] = c.used.PushFront(doc)
+	c.kept[doc.key.subject] = c.used.PushFront(doc)
 	c.size += size
 	for c.size > c.limit {
-		last := c.used.Back()
-		old := c.used.Remove(last).(*document)
-		delete(c.kept, old.key)
-		c.size -= int64(len(old.gzip)) + overhead
+		c.drop(c.used.Back())
 	}
+}
+
+func (c *Cache) drop(element *list.Element) {
+	doc := c.used.Remove(element).(*document)
+	delete(c.kept, doc.key.subject)
+	c.size -= int64(len(doc.gzip)) + overhead
 }
 
 // Expand writes a fragment in which each NUL byte stands for the URL prefix. JSON and HTML cannot contain one.

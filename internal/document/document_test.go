@@ -395,6 +395,25 @@ func TestLaterKey(t *testing.T) {
 	b.want(t, "early again", 2)
 }
 
+// entryKey is that of a document of its own.
+func entryKey(entry int64) document.Key {
+	return document.MakeKey(registry.NPM, "full", "pack", "/p", []registry.Revision{{ProjectID: 1, EntryID: entry, Revision: 1}})
+}
+
+// A document takes the place of its former state: many changes leave one document.
+func TestFormerState(t *testing.T) {
+	const size = 1 << 10
+	c, other, b := document.NewCache(16<<10), &builder{}, &builder{}
+	get(t, c, other.request(entryKey(7), text), http.MethodGet)
+	for revision := range int64(50) {
+		get(t, c, b.request(key(revision), strings.Repeat("x", size)), http.MethodGet)
+	}
+	get(t, c, other.request(entryKey(7), text), http.MethodGet)
+	other.want(t, "the other document", 1)
+	get(t, c, b.request(key(3), text), http.MethodGet)
+	b.want(t, "a former state", 51)
+}
+
 func TestEviction(t *testing.T) {
 	// Text that does not compress, so that its size is the document's.
 	random := rand.New(rand.NewPCG(1, 2))
@@ -414,7 +433,7 @@ func TestEviction(t *testing.T) {
 		if builders[revision] == nil {
 			builders[revision], contents[revision] = &builder{}, content(size)
 		}
-		if body := plain(t, get(t, c, builders[revision].request(key(revision), contents[revision]), http.MethodGet, "Accept-Encoding", "gzip")); body != contents[revision] {
+		if body := plain(t, get(t, c, builders[revision].request(entryKey(revision), contents[revision]), http.MethodGet, "Accept-Encoding", "gzip")); body != contents[revision] {
 			t.Errorf("document %d is another one", revision)
 		}
 		builders[revision].want(t, fmt.Sprintf("document %d", revision), wantBuilds)
@@ -443,7 +462,7 @@ func TestEviction(t *testing.T) {
 	b := &builder{}
 	const many = 200
 	for revision := range int64(many) {
-		get(t, small, b.request(key(revision), "x"), http.MethodGet)
+		get(t, small, b.request(entryKey(revision), "x"), http.MethodGet)
 	}
 	b.want(t, "small ones", many)
 	for revision := range int64(many) {

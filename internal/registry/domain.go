@@ -2,6 +2,7 @@ package registry
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -176,6 +177,14 @@ type Token struct {
 	CreatedAt   time.Time
 	ExpiresAt   time.Time // zero: never
 	LastUsedAt  time.Time // zero: never
+}
+
+// Login is the user name that goes with a deploy token.
+func (t *Token) Login() string {
+	if t.Username != "" {
+		return t.Username
+	}
+	return "gitlab+deploy-token-" + strconv.FormatInt(t.ID, 10)
 }
 
 // HasScope tells whether the token carries one of the scopes.

@@ -44,7 +44,7 @@ func (h *Handler) whoami(w http.ResponseWriter, q *request) error {
 	case caller.User != nil:
 		return writeJSON(w, http.StatusOK, map[string]string{"username": caller.User.Username})
 	case caller.Token != nil:
-		return writeJSON(w, http.StatusOK, map[string]string{"username": caller.Token.Username})
+		return writeJSON(w, http.StatusOK, map[string]string{"username": caller.Token.Login()})
 	}
 	return registry.Errorf(registry.Unauthenticated, "401 Unauthorized")
 }
@@ -568,8 +568,12 @@ var emptyAudit = map[string]any{
 // audit answers POST /-/npm/v1/security/…: there are no advisories yet, so the answer does not depend on what is asked,
 // but what is asked must be JSON.
 func (h *Handler) audit(w http.ResponseWriter, q *request, answer any) error {
-	if _, _, _, err := h.searchScope(q); err != nil {
+	_, _, caller, err := h.searchScope(q)
+	if err != nil {
 		return err
+	}
+	if caller.Anonymous() { // as with GitLab; npm install goes on without an audit
+		return registry.Errorf(registry.Unauthenticated, "401 Unauthorized")
 	}
 	body := io.Reader(q.Body)
 	if strings.EqualFold(q.Header.Get("Content-Encoding"), "gzip") {
@@ -579,16 +583,42 @@ func (h *Handler) audit(w http.ResponseWriter, q *request, answer any) error {
 		}
 		body = plain
 	}
-	limited := &io.LimitedReader{R: body, N: h.MaxMetadata + 1}
-	decoder := json.NewDecoder(limited)
-	for {
-		if _, err := decoder.Token(); err == io.EOF {
-			break
-		} else if limited.N <= 0 {
-			return registry.Errorf(registry.TooLarge, "the body is too large (maximum is %d bytes)", h.MaxMetadata)
-		} else if err != nil {
-			return registry.Errorf(registry.Invalid, "Invalid json")
-		}
+	if err := checkJSON(&io.LimitedReader{R: body, N: h.MaxMetadata + 1}); err != nil {
+		return err
 	}
 	return writeJSON(w, http.StatusOK, answer)
+}
+
+// checkJSON reads one JSON value to its end, without keeping it.
+func checkJSON(limited *io.LimitedReader) error {
+	decoder := json.NewDecoder(limited)
+	for depth, first := 0, true; ; first = false {
+		token, err := decoder.Token()
+		switch {
+		case err == io.EOF && depth == 0 && !first && limited.N > 0:
+			return nil
+		case limited.N <= 0:
+			return registry.Errorf(registry.TooLarge, "the body is too large")
+		case err != nil:
+			return registry.Errorf(registry.Invalid, "Invalid json")
+		}
+		switch token {
+		case json.Delim('{'), json.Delim('['):
+			depth++
+		case json.Delim('}'), json.Delim(']'):
+			depth--
+		}
+	}
+}
+
+// ping answers GET /-/ping. It is what people try a token with.
+func (h *Handler) ping(w http.ResponseWriter, q *request) error {
+	view, err := h.Gate.Now(q.Context())
+	if err != nil {
+		return err
+	}
+	if _, err := view.Caller(q.Request); err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, struct{}{})
 }

@@ -44,6 +44,8 @@ func (h *Handler) Routes(mux *http.ServeMux) {
 		"/api/v4/packages/npm",
 	} {
 		slashes := strings.Count(prefix, "/") + 1
+		// Without this, the mux would redirect there.
+		mux.HandleFunc(prefix, func(w http.ResponseWriter, r *http.Request) { writeError(w, r, errRoute) })
 		mux.HandleFunc(prefix+"/{rest...}", func(w http.ResponseWriter, r *http.Request) {
 			escaped := r.URL.EscapedPath()
 			at := nth(escaped, '/', slashes)
@@ -90,7 +92,7 @@ func (h *Handler) route(w http.ResponseWriter, q *request) error {
 	read := q.Method == http.MethodGet || q.Method == http.MethodHead
 	switch {
 	case read && p.Rev != "":
-		return errRoute
+		return notAllowed(p)
 	case read && p.File != "":
 		return h.tarball(w, q, p.Name, p.File)
 	case read && p.Version != "":
@@ -109,8 +111,25 @@ func (h *Handler) route(w http.ResponseWriter, q *request) error {
 	case q.Method == http.MethodDelete && p.Rev != "":
 		return h.deletePackage(w, q, p.Name, p.Rev)
 	}
-	return errMethod
+	return notAllowed(p)
 }
+
+// notAllowed is the error of a method that a path does not have. It says which it has (RFC 9110, 15.5.6).
+func notAllowed(p path) error {
+	switch {
+	case p.Rev != "" && p.File != "":
+		return methodError("DELETE")
+	case p.Rev != "":
+		return methodError("DELETE, PUT")
+	case p.File != "", p.Version != "":
+		return methodError("GET, HEAD")
+	}
+	return methodError("GET, HEAD, PUT")
+}
+
+type methodError string
+
+func (e methodError) Error() string { return "405 Method Not Allowed" }
 
 // routeOwn is the table of what stands below "-/".
 func (h *Handler) routeOwn(w http.ResponseWriter, q *request, escaped string) error {
@@ -127,7 +146,7 @@ func (h *Handler) routeOwn(w http.ResponseWriter, q *request, escaped string) er
 	}
 	switch method + " " + rest {
 	case "GET ping":
-		return writeJSON(w, http.StatusOK, struct{}{})
+		return h.ping(w, q)
 	case "GET whoami":
 		return h.whoami(w, q)
 	case "GET v1/search":
@@ -361,8 +380,6 @@ func numeric(id string) (n int64, ok bool) {
 
 // ---- answers
 
-var errMethod = registry.Errorf(registry.Invalid, "405 Method Not Allowed")
-
 func writeJSON(w http.ResponseWriter, status int, value any) error {
 	text, err := json.Marshal(value)
 	if err != nil {
@@ -392,7 +409,12 @@ func writeError(w http.ResponseWriter, r *http.Request, err error) {
 	status, message := statuses[registry.KindOf(err)], registry.MessageOf(err)
 	body := map[string]string{"message": message, "error": message}
 	var token *access.TokenError
+	var method methodError
 	switch {
+	case errors.As(err, &method):
+		w.Header().Set("Allow", string(method))
+		status = http.StatusMethodNotAllowed
+		body["message"], body["error"] = method.Error(), "405 Not Allowed"
 	case status == 0 && r.Context().Err() != nil:
 		// The client is gone, or has closed its side of the connection and still reads. Either way this was no success.
 		status = http.StatusBadRequest
@@ -401,9 +423,6 @@ func writeError(w http.ResponseWriter, r *http.Request, err error) {
 		slog.ErrorContext(r.Context(), "npm", "method", r.Method, "err", err)
 		status = http.StatusInternalServerError
 		body["message"], body["error"] = "500 Internal Server Error", "Internal server error"
-	case err == errMethod:
-		status = http.StatusMethodNotAllowed
-		body["error"] = "405 Not Allowed"
 	case errors.As(err, &token):
 		body["error"], body["error_description"] = token.Code, token.Description
 		if token.Scope != "" {
@@ -411,6 +430,8 @@ func writeError(w http.ResponseWriter, r *http.Request, err error) {
 		}
 	case err == errRoute:
 		body["error"] = "404 Not Found"
+	case status == http.StatusBadRequest && strings.HasSuffix(message, " not given"):
+		body["message"] = "400 Bad request - " + message
 	case status == http.StatusNotFound:
 		// "404 Packages Not Found" and "Packages not found", as GitLab.
 		what, _ := strings.CutSuffix(strings.TrimPrefix(message, "404 "), " Not Found")
