@@ -466,7 +466,7 @@ func TestEviction(t *testing.T) {
 	}
 	b.want(t, "small ones", many)
 	for revision := range int64(many) {
-		get(t, small, b.request(key(many-1-revision), "x"), http.MethodGet)
+		get(t, small, b.request(entryKey(many-1-revision), "x"), http.MethodGet)
 	}
 	if again := b.builds.Load() - many; again < many-64 || again == many {
 		t.Errorf("of %d documents in 64 KiB, %d were built again", many, again)
