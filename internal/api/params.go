@@ -93,23 +93,28 @@ func readBody(r *http.Request) (map[string][]string, error) {
 }
 
 // jsonTexts is a scalar, or an array of them, as texts. It is nil for null, which is as good as absent, and for
-// objects, which no parameter is.
+// objects, which no parameter is; in an array, neither of these counts, nor another array.
 func jsonTexts(value json.RawMessage) []string {
-	var text string
+	if value[0] != '[' {
+		return jsonScalar(value)
+	}
 	var array []json.RawMessage
+	json.Unmarshal(value, &array) // it is valid: it was cut out of what is
+	texts := []string{}
+	for _, one := range array {
+		texts = append(texts, jsonScalar(one)...)
+	}
+	return texts
+}
+
+func jsonScalar(value json.RawMessage) []string {
 	switch value[0] {
-	case 'n', '{':
+	case 'n', '{', '[':
 		return nil
 	case '"':
+		var text string
 		json.Unmarshal(value, &text)
 		return []string{text}
-	case '[':
-		json.Unmarshal(value, &array)
-		texts := []string{}
-		for _, one := range array {
-			texts = append(texts, jsonTexts(one)...)
-		}
-		return texts
 	}
 	return []string{string(value)} // number, true, false: as written
 }

@@ -583,32 +583,10 @@ func (h *Handler) audit(w http.ResponseWriter, q *request, answer any) error {
 		}
 		body = plain
 	}
-	if err := checkJSON(&io.LimitedReader{R: body, N: h.MaxMetadata + 1}); err != nil {
+	if err := checkJSON(body, h.MaxMetadata); err != nil {
 		return err
 	}
 	return writeJSON(w, http.StatusOK, answer)
-}
-
-// checkJSON reads one JSON value to its end, without keeping it.
-func checkJSON(limited *io.LimitedReader) error {
-	decoder := json.NewDecoder(limited)
-	for depth, first := 0, true; ; first = false {
-		token, err := decoder.Token()
-		switch {
-		case err == io.EOF && depth == 0 && !first && limited.N > 0:
-			return nil
-		case limited.N <= 0:
-			return registry.Errorf(registry.TooLarge, "the body is too large")
-		case err != nil:
-			return registry.Errorf(registry.Invalid, "Invalid json")
-		}
-		switch token {
-		case json.Delim('{'), json.Delim('['):
-			depth++
-		case json.Delim('}'), json.Delim(']'):
-			depth--
-		}
-	}
 }
 
 // ping answers GET /-/ping. It is what people try a token with.

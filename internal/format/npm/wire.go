@@ -87,6 +87,15 @@ func readBody(r io.Reader, lim limits, store func(key string, tarball io.Reader)
 	return b, nil
 }
 
+// checkJSON reads one JSON value of so many bytes at most to the end of r, in constant memory. The errors are those of
+// readBody.
+func checkJSON(r io.Reader, limit int64) error {
+	s := &scanner{in: r, end: limit, buf: make([]byte, 0, wireWindow)}
+	s.skip()
+	s.finish()
+	return s.failed
+}
+
 func (b *body) readTag(s *scanner, tag string) {
 	number, ok := s.text()
 	if !ok {

@@ -496,3 +496,15 @@ func FuzzReadBody(f *testing.F) {
 		}
 	})
 }
+
+func TestCheckJSON(t *testing.T) {
+	for text, want := range map[string]registry.Kind{
+		`{"a":["1.0.0"]}`: -1, `{}`: -1, ` [1] `: -1, ``: registry.Invalid, `{`: registry.Invalid, `{}{}`: registry.Invalid, `nope`: registry.Invalid,
+		strings.Repeat("[", 100_000): registry.Invalid, `"` + strings.Repeat("x", 300_000) + `"`: registry.TooLarge,
+	} {
+		err := checkJSON(strings.NewReader(text), 200_000)
+		if want < 0 != (err == nil) || err != nil && registry.KindOf(err) != want {
+			t.Errorf("%.20q: %v, want kind %d", text, err, want)
+		}
+	}
+}
