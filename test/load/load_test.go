@@ -1,0 +1,246 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// The benchmark itself, with next to nothing to do: every figure is there and
+// every answer was right. How fast it was is not looked at.
+func TestRunGivesEveryFigure(t *testing.T) {
+	o := options{
+		versions: 45, readVersions: 20, freshVersions: []int{20}, publishers: 3, each: 4, large: 6 << 20,
+		rounds: 1, duration: 100 * time.Millisecond, connections: 4,
+		starts: 1, settle: time.Millisecond, quiet: time.Millisecond,
+		wrk:  false, // has no time shorter than a second
+		json: filepath.Join(t.TempDir(), "report.json"),
+	}
+	var table strings.Builder
+	if _, err := run(t.Context(), o, &table, io.Discard); err != nil {
+		t.Fatalf("%v\n%s", err, &table)
+	}
+
+	var got report
+	content, err := os.ReadFile(o.json)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(content, &got); err != nil {
+		t.Fatal(err)
+	}
+	type row struct{ ID, Systems string }
+	var rows []row
+	for _, f := range got.Figures {
+		var systems []string
+		for _, s := range f.Samples {
+			systems = append(systems, s.System)
+			// So little memory that it is not seen to rise is right too.
+			if s.Value <= 0 && f.ID != "npm.large.memory" {
+				t.Errorf("%s of %s is %v", f.ID, s.System, s.Value)
+			}
+		}
+		rows = append(rows, row{f.ID, strings.Join(systems, " / ")})
+		if !strings.Contains(table.String(), f.What) {
+			t.Errorf("the table has no row %q:\n%s", f.What, &table)
+		}
+	}
+	beside := packhouse + " / " + nginxName
+	if _, err := findNginx(); err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatal("nginx is missing")
+		}
+		beside = packhouse
+	}
+	want := []row{
+		{"npm.publish.rate", packhouse + " / " + diskFiles},
+		{"npm.publish.growth", packhouse + ", last / " + packhouse + ", first"},
+		{"npm.publish.parallel", packhouse + " / " + diskFiles},
+		{"start.time", packhouse},
+		{"memory.start", packhouse},
+		{"memory.start.anonymous", packhouse},
+		{"npm.large.publish", packhouse + " / disk + 4 digests"},
+		{"npm.large.memory", packhouse},
+		{"npm.large.download", beside},
+		{"npm.packument.abbreviated", beside},
+		{"npm.packument.304", beside},
+		{"npm.packument.full", beside},
+		{"npm.tarball.10KB", beside},
+		{"npm.tarball.1MB", beside},
+		{"npm.fresh.20.abbreviated", packhouse + " / " + packhouse + ", again"},
+		{"npm.fresh.20.full", packhouse + " / " + packhouse + ", again"},
+		{"memory.quiet", packhouse},
+		{"memory.quiet.anonymous", packhouse},
+	}
+	if diff := cmp.Diff(want, rows); diff != "" {
+		t.Errorf("figures (-want +got):\n%s", diff)
+	}
+	if strings.Contains(table.String(), "Bearer") && !strings.Contains(table.String(), "Bearer $TOKEN") {
+		t.Errorf("the report tells the token:\n%s", &table)
+	}
+}
+
+func TestParseWrk(t *testing.T) {
+	const good = `Running 5s test @ http://127.0.0.1:8080/x
+  1 threads and 16 connections
+  Thread Stats   Avg      Stdev     Max   +/- Stdev
+    Latency   427.71us  602.38us  17.54ms   94.72%
+    Req/Sec    31.14k     3.45k   36.47k    68.00%
+  Latency Distribution
+     50%  287.00us
+     75%  447.00us
+     90%  770.00us
+     99%    3.19ms
+  154930 requests in 5.00s, 13.98GB read
+Requests/sec:  30972.45
+Transfer/sec:      2.79GB
+`
+	got, err := parseWrk(good)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := wrkOutput{
+		reading: reading{rate: 30972.45, p50: 287 * time.Microsecond, p99: 3190 * time.Microsecond},
+		answers: 154930, bytes: 13.98 * (1 << 30),
+	}
+	if got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	for name, out := range map[string]string{
+		"another status": good + "  Non-2xx or 3xx responses: 12\n",
+		"a lost answer":  good + "  Socket errors: connect 0, read 3, write 0, timeout 0\n",
+		"nothing":        "unable to connect to 127.0.0.1:1 Connection refused\n",
+	} {
+		if _, err := parseWrk(out); err == nil {
+			t.Errorf("%s is no error", name)
+		}
+	}
+}
+
+// A benchmark of wrong answers is worth nothing: each of these ends the run.
+func TestWrongAnswersAreErrors(t *testing.T) {
+	var answer func(http.ResponseWriter)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { answer(w) }))
+	defer server.Close()
+	l := loadOf{system: "test", url: server.URL, status: http.StatusOK, length: 5}
+	for name, test := range map[string]struct {
+		answer func(http.ResponseWriter)
+		wrong  bool
+	}{
+		"as wanted":      {func(w http.ResponseWriter) { io.WriteString(w, "12345") }, false},
+		"too short":      {func(w http.ResponseWriter) { io.WriteString(w, "1234") }, true},
+		"another status": {func(w http.ResponseWriter) { w.WriteHeader(http.StatusAccepted); io.WriteString(w, "12345") }, true},
+		"a redirect":     {func(w http.ResponseWriter) { w.Header().Set("Location", "/"); w.WriteHeader(http.StatusFound) }, true},
+	} {
+		answer = test.answer
+		if err := l.check(t.Context()); (err != nil) != test.wrong {
+			t.Errorf("%s: error %v", name, err)
+		}
+		b := &bench{ctx: t.Context(), options: options{connections: 2, duration: 10 * time.Millisecond}}
+		if _, _, err := b.readWithLoop(l); (err != nil) != test.wrong {
+			t.Errorf("%s, in a loop: error %v", name, err)
+		}
+	}
+
+	b := &bench{npm: npmState{packages: map[string][]npmExpected{
+		"p": {{integrity: "sha512-a", dependencies: map[string]string{"d": "^1.0.0"}}},
+	}}}
+	const version = `{"name":"p","version":"1.0.0","dependencies":{"d":"^1.0.0"},"dist":{"integrity":"sha512-a","tarball":"http://localhost/p.tgz"}}`
+	for name, test := range map[string]struct {
+		status int
+		body   string
+		wrong  bool
+	}{
+		"as published":       {200, `{"name":"p","dist-tags":{"latest":"1.0.0"},"versions":{"1.0.0":` + version + `}}`, false},
+		"a version missing":  {200, `{"name":"p","dist-tags":{"latest":"1.0.0"},"versions":{}}`, true},
+		"an old latest":      {200, `{"name":"p","dist-tags":{"latest":"0.9.0"},"versions":{"1.0.0":` + version + `}}`, true},
+		"another digest":     {200, strings.Replace(`{"name":"p","dist-tags":{"latest":"1.0.0"},"versions":{"1.0.0":`+version+`}}`, "sha512-a", "sha512-b", 1), true},
+		"another dependency": {200, strings.Replace(`{"name":"p","dist-tags":{"latest":"1.0.0"},"versions":{"1.0.0":`+version+`}}`, "^1.0.0", "^1.0.1", 1), true},
+		"an error":           {500, `{"name":"p","dist-tags":{"latest":"1.0.0"},"versions":{"1.0.0":` + version + `}}`, true},
+		"cut off":            {200, `{"name":"p","dist-tags"`, true},
+	} {
+		response := &http.Response{StatusCode: test.status, Header: http.Header{}}
+		if err := b.npmCheck("p", response, []byte(test.body)); (err != nil) != test.wrong {
+			t.Errorf("packument, %s: error %v", name, err)
+		}
+	}
+}
+
+func TestVerdict(t *testing.T) {
+	var r report
+	add := func(values ...float64) *figure {
+		f := &figure{}
+		for _, v := range values {
+			f.Samples = append(f.Samples, sample{Value: v})
+		}
+		return r.add(f)
+	}
+	for _, test := range []struct {
+		name  string
+		f     *figure
+		on    string
+		op    string
+		bound float64
+		want  *verdict
+	}{
+		{"value at its bound", add(40), "value", "<=", 40, &verdict{"value", "<=", 40, true}},
+		{"value over it", add(41), "value", "<=", 40, &verdict{"value", "<=", 40, false}},
+		{"ratio above its bound", add(6, 10), "ratio", ">=", 0.5, &verdict{"ratio", ">=", 0.5, true}},
+		{"ratio below it", add(4, 10), "ratio", ">=", 0.5, &verdict{"ratio", ">=", 0.5, false}},
+		{"ratio to nothing", add(4), "ratio", ">=", 0.5, nil},
+	} {
+		test.f.goal(test.on, test.op, test.bound)
+		if diff := cmp.Diff(test.want, test.f.Goal); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", test.name, diff)
+		}
+	}
+}
+
+func TestPercentile(t *testing.T) {
+	values := []time.Duration{5, 1, 4, 2, 3}
+	for p, want := range map[int]time.Duration{0: 1, 50: 3, 99: 5, 100: 5} {
+		if got := percentile(values, p); got != want {
+			t.Errorf("percentile %d is %v, want %v", p, got, want)
+		}
+	}
+	if got := percentile([]float64(nil), 50); got != 0 {
+		t.Errorf("percentile of nothing is %v", got)
+	}
+}
+
+// Memory and CPU time are read of a process that is known to have used some.
+func TestProcess(t *testing.T) {
+	m, err := readMemory(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m.rss < 1<<20 || m.peak < m.rss || m.anonymous <= 0 {
+		t.Errorf("memory of this process: %+v", m)
+	}
+	// A child counts with its parent.
+	child := exec.CommandContext(t.Context(), "sh", "-c", "while :; do :; done")
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer child.Wait()
+	defer child.Process.Kill()
+	before := cpuSeconds(os.Getpid())
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	for cpuSeconds(os.Getpid()) < before+0.05 {
+		if ctx.Err() != nil {
+			t.Fatal("the CPU time of a busy child does not grow")
+		}
+		sleep(ctx, 10*time.Millisecond)
+	}
+}
