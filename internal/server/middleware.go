@@ -55,6 +55,7 @@ var nosniff, sameOrigin = []string{"nosniff"}, []string{"SAMEORIGIN"}
 // on the way; and it speaks plain text where clients of the API expect JSON.
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	if err := cleanPath(r); err != nil {
+		r.URL = &url.URL{Path: "/[refused]"} // for the log: dots must not hide a secret from redact
 		writeJSON(w, http.StatusBadRequest, map[string]string{"error": err.Error()})
 		return
 	}

@@ -278,11 +278,13 @@ func (a *answer) must(t testing.TB, status int) *answer {
 }
 
 // refused checks a status and the form of errors, {"message": …, "error": …}
-// with the same text, which begins with message.
+// with the same text, which begins with message; of what is missing, message
+// says besides that it is a bad request.
 func (a *answer) refused(t testing.TB, status int, message string) *answer {
 	t.Helper()
 	a.want(t, status)
-	if said := a.says("message"); said != a.says("error") || said == "" || !strings.HasPrefix(said, message) {
+	said := a.says("error")
+	if whole := a.says("message"); said == "" || !strings.HasPrefix(said, message) || whole != said && whole != "400 Bad request - "+said {
 		t.Errorf("%s: body %.600s\nwant message and error to be %q", a.call, a.body, message)
 	}
 	return a

@@ -91,7 +91,7 @@ func archive(entries ...entry) []byte {
 
 func zip(content []byte) []byte {
 	var b bytes.Buffer
-	w := gzip.NewWriter(&b)
+	w, _ := gzip.NewWriterLevel(&b, gzip.BestSpeed) // a level that exists
 	w.Write(content)
 	w.Close()
 	return b.Bytes()
@@ -125,6 +125,12 @@ func exactly(k pack, size int) []byte {
 		}
 		missing = missing / 512 * 512 // a tar grows by its blocks
 	}
+}
+
+// bomb is so many MiB of a letter, in few bytes: a gzip file may have many
+// members.
+func bomb(letter string, size int) []byte {
+	return bytes.Repeat(zip([]byte(strings.Repeat(letter, 1<<20))), size)
 }
 
 func unzip(t testing.TB, content []byte) []byte {

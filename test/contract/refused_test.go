@@ -275,7 +275,7 @@ func TestRefusedPublishes(t *testing.T) {
 			document["_attachments"].(map[string]any)[k.name+"-1.0.0.tgz"].(map[string]any)["length"] = 3
 			return text(document)
 		}, status: 413},
-		{what: "a file far over the limit", body: func(k pack) []byte { return with(k, noise(20<<20)) }, status: 413},
+		{what: "a file far over the limit", body: func(k pack) []byte { return with(k, noise(12<<20)) }, status: 413},
 		{what: "a manifest over the limit", body: func(k pack) []byte { return object(k, func(_, m map[string]any) { m["description"] = big(65 << 10) }) }, status: 413},
 		{what: "a readme over the limit", body: func(k pack) []byte { return object(k, func(d, _ map[string]any) { d["readme"] = big(65 << 10) }) }, status: 413},
 		{what: "another attachment over the limit", body: func(k pack) []byte {
@@ -284,11 +284,11 @@ func TestRefusedPublishes(t *testing.T) {
 			})
 		}, status: 413},
 		{what: "white space over the limit", body: func(k pack) []byte { return append(text(k.document()), strings.Repeat(" ", 65<<10)...) }, status: 413},
-		{what: "a tarball that unpacks to two hundred times the limit", body: func(k pack) []byte {
-			return with(k, zip(archive(append(k.entries(), entry{"package/zeros", strings.Repeat("\x00", 200<<20)})...)))
+		{what: "a tarball that unpacks to more than four times the limit", body: func(k pack) []byte {
+			return with(k, zip(archive(append(k.entries(), entry{"package/zeros", strings.Repeat("\x00", 9<<20)})...)))
 		}, status: 413},
-		{what: "a tarball of a hundred million bytes behind its end", body: func(k pack) []byte {
-			return with(k, zip(append(archive(k.entries()...), make([]byte, 200<<20)...)))
+		{what: "a tarball with eighty million bytes behind its end", body: func(k pack) []byte {
+			return with(k, append(k.tarball(), bomb("\x00", 80)...))
 		}, status: 413},
 	} {
 		w.sub("refused: "+row.what, func(w *world) {
@@ -396,6 +396,7 @@ func TestRefusedPublishes(t *testing.T) {
 	w.sub("refused: who may not", func(w *world) {
 		k := newPack()
 		before := blobs(w, w.server)
+		large := text(k.documentOf(noise(12 << 20)))
 		for _, row := range []struct {
 			as     credential
 			status int
@@ -404,7 +405,7 @@ func TestRefusedPublishes(t *testing.T) {
 		} {
 			w.publishing(p, row.as, k.document(), k.name).want(w, row.status)
 			// Also when there is more to send than fits into any buffer: the answer is seen, not a broken pipe.
-			w.publishing(p, row.as, k.documentOf(noise(12<<20)), k.name).want(w, row.status)
+			w.publishing(p, row.as, large, k.name).want(w, row.status)
 		}
 		w.nothingLeft(before)
 		w.thenRightly(p, as, k)

@@ -202,7 +202,6 @@ func TestOperations(t *testing.T) {
 				{method: "DELETE", path: p.prefix() + "/-/npm/v1/tokens/token/" + text + "x"},
 				{path: p.prefix() + "/-/v1/done/" + text},
 				{path: "/-/login/" + text},
-				{path: "/user/token/" + text},
 				{method: "PUT", path: p.prefix() + "/-/user/org.couchdb.user:" + u.Username, body: map[string]string{"name": "other", "password": text}},
 				{path: p.prefix() + "/x", as: credential{header: "Authorization", value: text}},
 				{path: p.prefix() + "/x", header: map[string]string{"Referer": "http://example.com/?private_token=" + text}},
@@ -285,7 +284,7 @@ func (w *world) upload(to project, k pack) (*slow, chan *answer) {
 
 func large() pack {
 	k := newPack()
-	k.files["large"] = string(noise(8 << 20))
+	k.files["large"] = string(noise(1 << 20))
 	return k
 }
 
@@ -581,7 +580,6 @@ func TestTLS(t *testing.T) {
 		t.Error("other bytes")
 	}
 	w.publishing(p, w.root(), k.document(), k.name).refused(t, 403, exists)
-	w.publishing(p, anonymous, k.documentOf(noise(12<<20)), k.name).want(t, 401)
 	for name, path := range map[string][]string{"only a certificate": {"--tls-cert", cert}, "only a key": {"--tls-key", key}, "a key that is none": {"--tls-cert", cert, "--tls-key", cert}} {
 		t.Run("does not start with "+name, func(t *testing.T) {
 			p := packhouse(t, nil, append([]string{"serve", "--data", t.TempDir(), "--listen", "127.0.0.1:0"}, path...)...)
