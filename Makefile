@@ -20,8 +20,9 @@ run: build ## a server on http://127.0.0.1:8080 with its data in ./data
 tools: ## the clients, databases and servers that tests and benchmark drive
 	@scripts/tools.sh
 
-test: tools ## unit, contract and client tests
+test: tools ## unit, contract and client tests; the contract on both databases
 	go test $(RACE) -timeout 15m ./...
+	PACKHOUSE_TEST_DATABASE=postgres go test -timeout 15m ./test/contract
 
 lint: ## gofmt, go vet, staticcheck
 	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "gofmt would change:"; echo "$$unformatted"; exit 1; }

@@ -47,8 +47,8 @@ func (t *tx) SearchEntries(f registry.EntryFilter) (entries []*registry.Entry, t
 	}
 	c.visible(f.Viewer)
 	for _, term := range f.Terms {
-		if len(term) > maxTerm {
-			return nil, 0, nil
+		if len(term) > maxTerm || searchText(term) != strings.ToLower(term) {
+			return nil, 0, nil // too long, or with bytes that no name or word has
 		}
 		c.add(`e.search LIKE $? ESCAPE '\'`, "%"+escapeLike(strings.ToLower(term))+"%")
 	}

@@ -22,6 +22,7 @@ import (
 	"testing"
 	"time"
 
+	"packhouse/internal/database/databasetest"
 	"packhouse/test/harness"
 )
 
@@ -33,7 +34,7 @@ func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
 	var err error
-	if shared, err = harness.Start(context.Background(), harness.Config{Args: []string{"--log-level", "debug"}}); err != nil {
+	if shared, err = harness.Start(context.Background(), onDatabase(harness.Config{Args: []string{"--log-level", "debug"}})); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
@@ -50,6 +51,20 @@ func run(m *testing.M) int {
 		code = 1
 	}
 	return code
+}
+
+// onDatabase lets a server that a test has not given a database run on PostgreSQL, when PACKHOUSE_TEST_DATABASE says so.
+func onDatabase(config harness.Config) harness.Config {
+	given := func(arg string) bool { return strings.HasPrefix(arg, "--database") }
+	if os.Getenv("PACKHOUSE_TEST_DATABASE") != "postgres" || slices.ContainsFunc(config.Args, given) || config.Data != "" {
+		return config
+	}
+	url, _, err := databasetest.Create() // it goes with the cluster, at the end of the process
+	if err != nil {
+		panic(err)
+	}
+	config.Args = append(slices.Clone(config.Args), "--database", url)
+	return config
 }
 
 // secrets are all tokens and passwords, right and wrong ones, that a test has
@@ -105,7 +120,7 @@ func own(t *testing.T, config harness.Config) *world {
 
 func start(t *testing.T, config harness.Config) *harness.Server {
 	t.Helper()
-	server, err := harness.Start(context.Background(), config)
+	server, err := harness.Start(context.Background(), onDatabase(config))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,6 +19,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -66,6 +67,10 @@ func Build(ctx context.Context) (path string, err error) {
 	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", temporary, "./cmd/packhouse")
 	cmd.Dir = root
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if os.Getenv("PACKHOUSE_TEST_RACE") != "" { // slower, and a race anywhere ends the server with an error
+		cmd.Args = slices.Insert(cmd.Args, 2, "-race")
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=1", "GORACE=halt_on_error=1")
+	}
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("harness: go build ./cmd/packhouse: %w\n%s", err, out)
 	}

@@ -22,26 +22,40 @@ import (
 
 // Postgres returns the postgres:// URL of a new, empty database, which is dropped when the test ends. It fails the
 // test where PostgreSQL is not installed.
-//
-// All databases of a test process are in one cluster, started when the first is asked for. It has its data and its
-// socket in a temporary folder and listens on no port, so that any number of test processes run side by side.
 func Postgres(t testing.TB) string {
 	t.Helper()
-	c, err := theCluster()
+	url, drop, err := Create()
 	if err != nil {
 		t.Fatal(err)
 	}
-	name := "t_" + strings.ToLower(rand.Text())
-	if _, err := c.admin.Exec("CREATE DATABASE " + name); err != nil {
-		t.Fatalf("databasetest: %v", err)
-	}
 	t.Cleanup(func() {
-		// FORCE: a test that failed may have left connections.
-		if _, err := c.admin.Exec("DROP DATABASE " + name + " WITH (FORCE)"); err != nil {
-			t.Errorf("databasetest: %v", err)
+		if err := drop(); err != nil {
+			t.Error(err)
 		}
 	})
-	return c.url(name)
+	return url
+}
+
+// Create is Postgres for those who have no test, as a TestMain. drop removes the database.
+//
+// All databases of a test process are in one cluster, started when the first is asked for. It has its data and its
+// socket in a temporary folder and listens on no port, so that any number of test processes run side by side.
+func Create() (url string, drop func() error, err error) {
+	c, err := theCluster()
+	if err != nil {
+		return "", nil, err
+	}
+	name := "t_" + strings.ToLower(rand.Text())
+	if _, err := c.admin.Exec("CREATE DATABASE " + name); err != nil {
+		return "", nil, fmt.Errorf("databasetest: %w", err)
+	}
+	return c.url(name), func() error {
+		// FORCE: a test that failed may have left connections.
+		if _, err := c.admin.Exec("DROP DATABASE " + name + " WITH (FORCE)"); err != nil {
+			return fmt.Errorf("databasetest: %w", err)
+		}
+		return nil
+	}, nil
 }
 
 type cluster struct {
