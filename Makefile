@@ -20,9 +20,10 @@ run: build ## a server on http://127.0.0.1:8080 with its data in ./data
 tools: ## the clients, databases and servers that tests and benchmark drive
 	@scripts/tools.sh
 
+# -count=1: what the tests start is built in another process, of which the cache of results knows nothing.
 test: tools ## unit, contract and client tests; the contract on both databases
-	go test $(RACE) -timeout 15m ./...
-	PACKHOUSE_TEST_DATABASE=postgres go test -timeout 15m ./test/contract
+	go test $(RACE) -count=1 -timeout 15m ./...
+	PACKHOUSE_TEST_DATABASE=postgres go test -count=1 -timeout 15m ./test/contract
 
 lint: ## gofmt, go vet, staticcheck
 	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "gofmt would change:"; echo "$$unformatted"; exit 1; }

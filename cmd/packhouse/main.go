@@ -5,10 +5,12 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"os"
 	"os/signal"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -41,6 +43,7 @@ type serveCommand struct {
 	Listen          string        `help:"Address to listen on (default: ${default})." default:"127.0.0.1:8080" env:"PACKHOUSE_LISTEN" placeholder:"HOST:PORT"`
 	URL             string        `name:"url" help:"Public base URL. Without it, URLs follow the request's host." env:"PACKHOUSE_URL" placeholder:"URL"`
 	Blobs           string        `help:"Folder of the package files (default: blobs in the data folder)." env:"PACKHOUSE_BLOBS" placeholder:"DIR"`
+	TrustedProxy    []string      `help:"Address or network of a proxy whose X-Forwarded-For is believed; may be repeated." env:"PACKHOUSE_TRUSTED_PROXY" placeholder:"CIDR"`
 	TLSCert         string        `name:"tls-cert" help:"Certificate chain, PEM. Serves HTTPS together with --tls-key." env:"PACKHOUSE_TLS_CERT" placeholder:"FILE"`
 	TLSKey          string        `name:"tls-key" help:"Private key of the certificate, PEM." env:"PACKHOUSE_TLS_KEY" placeholder:"FILE"`
 	MaxFileSize     bytes         `help:"Largest package file (default: ${default})." default:"5GiB" env:"PACKHOUSE_MAX_FILE_SIZE" placeholder:"SIZE"`
@@ -64,8 +67,19 @@ func (c *serveCommand) Run(ctx context.Context) error {
 		return err
 	}
 	slog.SetDefault(logger)
+	var proxies []netip.Prefix
+	for _, text := range c.TrustedProxy {
+		if address, err := netip.ParseAddr(text); err == nil {
+			text = netip.PrefixFrom(address, address.BitLen()).String()
+		}
+		network, err := netip.ParsePrefix(text)
+		if err != nil {
+			return fmt.Errorf("--trusted-proxy %q is not an address or a network", text)
+		}
+		proxies = append(proxies, network)
+	}
 	s, err := server.New(ctx, server.Config{
-		Data: c.Data, Database: c.Database, Listen: c.Listen, URL: c.URL, Blobs: c.Blobs, TLSCert: c.TLSCert, TLSKey: c.TLSKey,
+		Data: c.Data, Database: c.Database, Listen: c.Listen, URL: c.URL, Blobs: c.Blobs, TLSCert: c.TLSCert, TLSKey: c.TLSKey, TrustedProxies: proxies,
 		MaxFile: int64(c.MaxFileSize), MaxMetadata: int64(c.MaxMetadataSize), DocumentCache: int64(c.DocumentCache),
 		ShutdownTimeout: c.ShutdownTimeout, LogRequests: c.LogRequests,
 		RootPassword: os.Getenv("PACKHOUSE_ROOT_PASSWORD"), RootToken: os.Getenv("PACKHOUSE_ROOT_TOKEN"),
@@ -86,11 +100,18 @@ type tokenCommand struct {
 	storage
 	User    string        `arg:"" optional:"" default:"root" help:"Username."`
 	Name    string        `help:"Name of the token (default: ${default})." default:"made on the server" placeholder:"NAME"`
-	Scopes  []string      `help:"What the token may do: api, read_api, read_user (default: ${default})." default:"api" placeholder:"SCOPE"`
+	Scopes  []string      `help:"What the token may do, such as api or read_api (default: ${default})." default:"api" placeholder:"SCOPE"`
 	Expires time.Duration `help:"How long it is valid (default: ${default})." default:"8760h" placeholder:"DURATION"`
 }
 
 func (c *tokenCommand) Run(ctx context.Context) error {
+	known := []string{registry.ScopeAPI, registry.ScopeReadAPI, registry.ScopeReadUser, registry.ScopeReadPackage, registry.ScopeWritePackage}
+	if slices.ContainsFunc(c.Scopes, func(scope string) bool { return !slices.Contains(known, scope) }) {
+		return fmt.Errorf("--scopes: choose from %s", strings.Join(known, ", "))
+	}
+	if c.Expires <= 0 {
+		return fmt.Errorf("--expires %s: the token would never be valid", c.Expires)
+	}
 	config := server.Config{Data: c.Data, Database: c.Database}
 	if c.Database == "" {
 		if _, err := os.Stat(filepath.Join(c.Data, "packhouse.db")); err != nil {

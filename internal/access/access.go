@@ -177,6 +177,12 @@ func (g *Gate) FlushUsed(ctx context.Context) error {
 		at time.Time
 	}
 	var uses []use
+	g.flushed.Range(func(id, at any) bool { // only the last minute matters
+		if time.Since(at.(time.Time)) > time.Minute {
+			g.flushed.Delete(id)
+		}
+		return true
+	})
 	g.used.Range(func(id, at any) bool {
 		g.used.Delete(id)
 		if last, ok := g.flushed.Load(id); !ok || at.(time.Time).Sub(last.(time.Time)) > time.Minute {

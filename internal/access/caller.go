@@ -55,9 +55,8 @@ var anonymous = &Caller{}
 // anonymous. A blocked user is Forbidden.
 func (v *View) Caller(r *http.Request) (*Caller, error) {
 	text, given := Credential(r)
-	if len(r.Header["Sudo"]) > 0 {
-		// To act as the administrator who meant to act as somebody else would be worse than to refuse.
-		return nil, registry.Errorf(registry.Forbidden, "403 Forbidden - sudo is not supported")
+	if len(r.Header["Sudo"]) > 0 || strings.Contains(r.URL.RawQuery, "sudo=") {
+		return nil, ErrSudo
 	}
 	if !given {
 		return anonymous, nil
@@ -99,6 +98,9 @@ func (v *View) Caller(r *http.Request) (*Caller, error) {
 	}
 	return caller, nil
 }
+
+// ErrSudo refuses to act as somebody else: doing what was asked as the administrator would be worse.
+var ErrSudo = registry.Errorf(registry.Forbidden, "403 Forbidden - sudo is not supported")
 
 // TokenError is a credential that was recognised and does not do, in the terms of RFC 6750.
 type TokenError struct {

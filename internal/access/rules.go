@@ -69,6 +69,12 @@ func (v *View) Authorize(c *Caller, p *registry.Project, action Action) error {
 	return errForbidden
 }
 
+// Knows tells whether a caller may know of a project at all, and not only pull from it.
+func (v *View) Knows(c *Caller, p *registry.Project) (bool, error) {
+	level, err := v.ProjectLevel(c, p)
+	return level >= registry.Guest || visible(c, p.Visibility), err
+}
+
 // AuthorizeGroup says whether a caller may do something with a group itself. A group is known to those who may see
 // it; which packages in it they see, each project says.
 func (v *View) AuthorizeGroup(c *Caller, g *registry.Group, action Action) error {

@@ -30,6 +30,9 @@ func (a *API) open(w http.ResponseWriter, r *http.Request) (*call, error) {
 	if err != nil {
 		return nil, err
 	}
+	if params.given["sudo"] != nil {
+		return nil, access.ErrSudo
+	}
 	return &call{view, who, params, a.baseURL(r)}, nil
 }
 

@@ -281,10 +281,11 @@ func (p *params) list(name string) []string {
 	if values == nil {
 		return nil
 	}
-	list := []string{}
+	list, seen := []string{}, map[string]bool{"": true}
 	for _, value := range values {
 		for one := range strings.SplitSeq(value, ",") {
-			if one = strings.TrimSpace(one); one != "" && !slices.Contains(list, one) {
+			if one = strings.TrimSpace(one); !seen[one] {
+				seen[one] = true
 				list = append(list, one)
 			}
 		}

@@ -43,8 +43,11 @@ func TestAnswersSeeEachCommit(t *testing.T) {
 	}
 	for i := range 150 {
 		err := writer.Write(ctx, func(tx registry.Tx) error {
-			_, err := tx.TouchEntry(project, registry.NPM, "x")
-			return err
+			entry, err := tx.TouchEntry(project, registry.NPM, "x")
+			if err != nil {
+				return err
+			}
+			return tx.SetLatest(entry.ID, 1) // entries without a version are not told of
 		})
 		if err != nil {
 			t.Fatal(err)

@@ -13,12 +13,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net/url"
+	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	_ "github.com/jackc/pgx/v5/stdlib" // driver "pgx"
@@ -80,6 +83,12 @@ func Open(ctx context.Context, location string) (_ *DB, err error) {
 func (db *DB) openSQLite(path string) (err error) {
 	path, err = filepath.Abs(path)
 	if err != nil {
+		return err
+	}
+	// Private also where the folder is not. SQLite gives its other files the same mode.
+	if file, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL, 0o600); err == nil {
+		file.Close()
+	} else if !errors.Is(err, fs.ErrExist) {
 		return err
 	}
 	// synchronous(FULL): a commit that was acknowledged survives a power cut. WAL with NORMAL would not promise that.
@@ -180,10 +189,23 @@ func (db *DB) transient(err error) bool {
 	return errors.As(err, &pg) && (pg.Code == "40P01" || pg.Code == "40001")
 }
 
+// patience is how long a transaction or query may take on PostgreSQL, which may hang as any machine may.
+const patience = time.Minute
+
+// bounded is a context that does not end with the request's.
+func (db *DB) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx = context.WithoutCancel(ctx)
+	if db.dialect == sqliteDialect {
+		return ctx, func() {} // on this machine; and watching a context costs its driver a goroutine for each query
+	}
+	return context.WithTimeout(ctx, patience)
+}
+
 func (db *DB) run(ctx context.Context, pool *sql.DB, options *sql.TxOptions, f func(registry.Tx) error) (err error) {
 	// A client that hangs up must not interrupt a statement half-way: SQLite would abandon the connection with its
 	// compiled statements, and a commit would end in doubt. Transactions are short.
-	ctx = context.WithoutCancel(ctx)
+	ctx, cancel := db.bounded(ctx)
+	defer cancel()
 	sqlTx, err := pool.BeginTx(ctx, options)
 	if err != nil {
 		return classify(err)
@@ -204,6 +226,8 @@ func (db *DB) run(ctx context.Context, pool *sql.DB, options *sql.TxOptions, f f
 // AccessRevision implements [registry.Store].
 func (db *DB) AccessRevision(ctx context.Context) (int64, error) {
 	return answer(&db.answers, "access", func() (revision int64, err error) {
+		ctx, cancel := db.bounded(ctx)
+		defer cancel()
 		err = db.row(ctx, "SELECT value FROM revisions WHERE name = 'access'").Scan(&revision)
 		return revision, classify(err)
 	})
@@ -221,6 +245,8 @@ func (db *DB) Revisions(ctx context.Context, t registry.Type, name string, proje
 		entries []registry.Revision
 	}
 	found, err := answer(&db.answers, key{t, name, project}, func() (r revisions, err error) {
+		ctx, cancel := db.bounded(ctx)
+		defer cancel()
 		r.access, r.entries, err = db.revisions(ctx, t, name, project)
 		return r, classify(err)
 	})
@@ -230,7 +256,7 @@ func (db *DB) Revisions(ctx context.Context, t registry.Type, name string, proje
 func (db *DB) revisions(ctx context.Context, t registry.Type, name string, project int64) (access int64, entries []registry.Revision, err error) {
 	const query = `
 		SELECT r.value, COALESCE(e.project_id, 0), COALESCE(e.id, 0), COALESCE(e.revision, 0)
-		FROM revisions r LEFT JOIN entries e ON e.type = $1 AND e.name = $2`
+		FROM revisions r LEFT JOIN entries e ON e.type = $1 AND e.name = $2 AND e.latest_id <> 0`
 	var rows *sql.Rows
 	if project != 0 {
 		rows, err = db.rows(ctx, query+" AND e.project_id = $3 WHERE r.name = 'access'", t, name, project)
@@ -262,6 +288,8 @@ func (db *DB) FileOfVersion(ctx context.Context, entries []int64, version string
 	// has nothing to sort.
 	set, args := in([]any{version}, entries)
 	query := "SELECT " + fileColumns + " FROM packages p JOIN package_files f ON f.package_id = p.id WHERE p.version = $1 AND p.entry_id IN " + set + " AND " + installable
+	ctx, cancel := db.bounded(ctx)
+	defer cancel()
 	if len(entries) > 1 {
 		f, err := scanFile(db.row(ctx, query+" ORDER BY p.id DESC, f.id DESC LIMIT 1", args...))
 		return f, classify(err)
@@ -276,14 +304,13 @@ func (db *DB) FileOfVersion(ctx context.Context, entries []int64, version string
 	})
 }
 
-// row and rows run one compiled query on the readers, outside a transaction. The context is not passed on: these are
-// point queries of microseconds, and watching a context costs SQLite's driver a goroutine for each.
+// row and rows run one query on the readers, outside a transaction; compiled ones are not compiled again.
 func (db *DB) row(ctx context.Context, query string, args ...any) *sql.Row {
 	stmt, err := db.prepared(db.reader, query)
 	if err != nil || stmt == nil {
 		return db.reader.QueryRowContext(ctx, query, args...)
 	}
-	return stmt.QueryRow(args...)
+	return stmt.QueryRowContext(ctx, args...)
 }
 
 func (db *DB) rows(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
@@ -294,7 +321,7 @@ func (db *DB) rows(ctx context.Context, query string, args ...any) (*sql.Rows, e
 	if stmt == nil {
 		return db.reader.QueryContext(ctx, query, args...)
 	}
-	return stmt.Query(args...)
+	return stmt.QueryContext(ctx, args...)
 }
 
 // prepared returns the compiled query of a SQLite pool, and nil for PostgreSQL.
@@ -325,6 +352,8 @@ func classify(err error) error {
 	var lite *sqlite.Error
 	var pg *pgconn.PgError
 	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return &registry.Error{Kind: registry.Unavailable, Message: "the database does not answer", Err: err}
 	case errors.Is(err, sql.ErrNoRows):
 		return registry.Errorf(registry.NotFound, "404 Not found")
 	case errors.As(err, &lite):

@@ -22,7 +22,8 @@ func (t *tx) TouchEntry(project int64, kind registry.Type, name string) (*regist
 	return get(t, scanEntry, `
 		INSERT INTO entries AS e (project_id, type, name, revision, latest_id, search, created_at, updated_at)
 		VALUES ($1, $2, $3, 1, 0, '', $4, $4)
-		ON CONFLICT (type, name, project_id) DO UPDATE SET revision = e.revision + 1, updated_at = excluded.updated_at
+		ON CONFLICT (type, name, project_id) DO UPDATE SET revision = e.revision + 1,
+			updated_at = CASE WHEN e.updated_at > excluded.updated_at THEN e.updated_at ELSE excluded.updated_at END
 		RETURNING id, project_id, type, name, revision, latest_id, created_at, updated_at`,
 		project, kind, name, millis(now()))
 }
@@ -144,7 +145,9 @@ func scanPackage(row scanner) (*registry.Package, error) {
 }
 
 func (t *tx) CreatePackage(p *registry.Package) error {
-	p.CreatedAt = now()
+	if p.CreatedAt.IsZero() {
+		p.CreatedAt = now()
+	}
 	return t.insert(&p.ID, `
 		INSERT INTO packages (project_id, entry_id, type, name, version, status, status_message, creator_id, pipeline_id, root_id, created_at, last_downloaded_at, search)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 0, $12)`,

@@ -276,10 +276,22 @@ func (t *tx) CreatePipeline(p *registry.Pipeline) error {
 		p.ProjectID, nullable(p.UserID), p.Ref, p.SHA, p.Source, p.WebURL, millis(p.CreatedAt))
 }
 
+func (t *tx) DeleteExpiredJobs(before time.Time) error {
+	if _, err := t.exec("DELETE FROM tokens WHERE kind = 'job' AND expires_at <> 0 AND expires_at < $1", millis(before)); err != nil {
+		return err
+	}
+	_, err := t.exec(`DELETE FROM pipelines WHERE created_at < $1
+		AND NOT EXISTS (SELECT 1 FROM tokens k WHERE k.pipeline_id = pipelines.id) AND NOT EXISTS (SELECT 1 FROM packages p WHERE p.pipeline_id = pipelines.id)`, millis(before))
+	return err
+}
+
 // ---- logins
 
 func (t *tx) CreateLogin(l *registry.Login) error {
 	l.CreatedAt = now()
+	if _, err := t.exec("DELETE FROM logins WHERE expires_at <= $1", millis(l.CreatedAt)); err != nil {
+		return err
+	}
 	return t.one("INSERT INTO logins (hash, address, created_at, expires_at) VALUES ($1, $2, $3, $4)",
 		l.Hash, l.Address, millis(l.CreatedAt), millis(l.ExpiresAt))
 }
@@ -296,9 +308,5 @@ func (t *tx) ApproveLogin(hash []byte, user int64) error {
 }
 
 func (t *tx) DeleteLogin(hash []byte) error {
-	if err := t.one("DELETE FROM logins WHERE hash = $1", hash); err != nil {
-		return err
-	}
-	_, err := t.exec("DELETE FROM logins WHERE expires_at <= $1", millis(now()))
-	return err
+	return t.one("DELETE FROM logins WHERE hash = $1", hash)
 }

@@ -15,6 +15,7 @@ import (
 	"encoding/base64"
 	"io"
 	"net/http"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -72,8 +73,9 @@ type Request struct {
 
 // Cache keeps documents.
 type Cache struct {
-	limit  int64 // bytes
-	builds singleflight.Group
+	limit    int64 // bytes
+	builds   singleflight.Group
+	building chan struct{} // a place for each build under way: each holds a document in memory, and a core
 
 	mu   sync.Mutex
 	kept map[string]*list.Element // subject of a key → *document, in its last state
@@ -84,8 +86,6 @@ type Cache struct {
 type document struct {
 	key                       Key
 	gzip                      []byte
-	plainSize                 int64
-	modified                  time.Time
 	plainTag, gzipTag         []string // header values, made once
 	plainLength, gzipLength   []string
 	contentType, lastModified []string
@@ -96,7 +96,7 @@ const overhead = 1 << 10
 
 // NewCache makes a cache of so many bytes.
 func NewCache(limit int64) *Cache {
-	return &Cache{limit: limit, kept: map[string]*list.Element{}, used: list.New()}
+	return &Cache{limit: limit, building: make(chan struct{}, 2*runtime.GOMAXPROCS(0)), kept: map[string]*list.Element{}, used: list.New()}
 }
 
 var (
@@ -164,6 +164,8 @@ func (c *Cache) Serve(w http.ResponseWriter, r *http.Request, request Request) e
 }
 
 func (c *Cache) build(ctx context.Context, request Request) (*document, error) {
+	c.building <- struct{}{}
+	defer func() { <-c.building }()
 	var buffer bytes.Buffer
 	zip := gzipWriters.Get().(*gzip.Writer)
 	defer gzipWriters.Put(zip)
@@ -180,8 +182,6 @@ func (c *Cache) build(ctx context.Context, request Request) (*document, error) {
 	doc := &document{
 		key:          built.Key,
 		gzip:         bytes.Clone(buffer.Bytes()), // without the buffer's spare room
-		plainSize:    counter.n,
-		modified:     built.Modified,
 		plainTag:     []string{quote(tag, false)},
 		gzipTag:      []string{quote(tag, true)},
 		plainLength:  []string{strconv.FormatInt(counter.n, 10)},

@@ -10,7 +10,8 @@ import (
 )
 
 // ServeFile answers a GET or HEAD for a package file whose reader has been authorized: with ranges and conditions
-// (RFC 9110), from disk by sendfile. The content of a version never changes, so clients may keep it for good.
+// (RFC 9110), from disk by sendfile. Clients may keep it for good: only a version that was removed and published anew has
+// another content, and then its digest in the index, which clients compare, is another one too.
 func ServeFile(w http.ResponseWriter, r *http.Request, blobs registry.Blobs, file *registry.File) error {
 	blob, err := blobs.Open(r.Context(), file.SHA256)
 	if err != nil {

@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"crypto/rand"
+	"maps"
 	"net"
 	"regexp"
 	"slices"
@@ -23,14 +24,23 @@ type limiter struct {
 	keys map[string]*rate.Limiter
 }
 
+// maxKeys bounds the memory of a limiter.
+const maxKeys = 100_000
+
 // allow lets a key go burst times at once, and then once in each interval.
 func (l *limiter) allow(key string, interval time.Duration, burst int) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.keys == nil || len(l.keys) > 10_000 { // a bound on memory; forgetting lets everybody begin anew
+	if l.keys == nil {
 		l.keys = map[string]*rate.Limiter{}
 	}
 	if l.keys[key] == nil {
+		if len(l.keys) >= maxKeys { // those who have waited long enough begin anew either way
+			maps.DeleteFunc(l.keys, func(_ string, each *rate.Limiter) bool { return each.Tokens() >= float64(each.Burst()) })
+		}
+		if len(l.keys) >= maxKeys {
+			return false
+		}
 		l.keys[key] = rate.NewLimiter(rate.Every(interval), burst)
 	}
 	return l.keys[key].Allow()
@@ -55,20 +65,29 @@ func HashPassword(password string) (string, error) {
 	return string(hash), nil
 }
 
+// hostOf takes the port off an address.
+func hostOf(address string) string {
+	if host, _, err := net.SplitHostPort(address); err == nil {
+		return host
+	}
+	return address
+}
+
+var errTooMany = Errorf(Limited, "Too many attempts to sign in. Try again in a minute.")
+
 var errSignIn = Errorf(Unauthenticated, "Incorrect username or password")
 
 // SignIn returns the user with that name and password, and otherwise Unauthenticated, whatever was wrong. Too many
 // attempts from an address (with or without a port) are Limited.
 func (r *Registry) SignIn(ctx context.Context, address, username, password string) (*User, error) {
-	if host, _, err := net.SplitHostPort(address); err == nil {
-		address = host
-	}
+	address = hostOf(address)
 	if len(username) > 255 {
 		return nil, errSignIn
 	}
 	// One name is tried slowly; an address may be that of an office, or of a proxy in front of everybody.
-	if !r.triesOfName.allow(address+" "+strings.ToLower(username), 3*time.Second, 20) || !r.triesOfAddress.allow(address, 100*time.Millisecond, 200) {
-		return nil, Errorf(Limited, "Too many attempts to sign in. Try again in a minute.")
+	// The address is asked first, so that it cannot fill the other limiter with names.
+	if !r.triesOfAddress.allow(address, 100*time.Millisecond, 200) || !r.triesOfName.allow(address+" "+strings.ToLower(username), 3*time.Second, 20) {
+		return nil, errTooMany
 	}
 	var user *User
 	err := r.Store.Read(ctx, func(tx Tx) (err error) {
@@ -92,6 +111,48 @@ func (r *Registry) SignIn(ctx context.Context, address, username, password strin
 		return nil, errSignIn
 	}
 	return user, nil
+}
+
+// loginLife is how long a sign-in waits for the browser.
+const loginLife = 10 * time.Minute
+
+// BeginLogin notes that a client at an address wants somebody to sign in. secret is for the client, to ask for the
+// token with; hash names the sign-in to the person, and opens nothing. Too many from an address are Limited.
+func (r *Registry) BeginLogin(ctx context.Context, address string) (secret string, hash []byte, err error) {
+	address = hostOf(address)
+	if !r.triesOfAddress.allow(address, 100*time.Millisecond, 200) {
+		return "", nil, errTooMany
+	}
+	secret = rand.Text()
+	hash = HashToken(secret)
+	return secret, hash, r.Store.Write(ctx, func(tx Tx) error {
+		return tx.CreateLogin(&Login{Hash: hash, Address: address, ExpiresAt: time.Now().Add(loginLife)})
+	})
+}
+
+// FinishLogin makes the token of a sign-in that a person has approved, once, and returns its text; before that, it
+// returns none. It returns NotFound for one that is over.
+func (r *Registry) FinishLogin(ctx context.Context, secret string, token *Token) (text string, err error) {
+	hash := HashToken(secret)
+	var login *Login
+	look := func(tx Tx) (err error) {
+		login, err = tx.Login(hash)
+		return err
+	}
+	if err := r.Store.Read(ctx, look); err != nil || login.UserID == 0 { // asked every second, mostly in vain
+		return "", err
+	}
+	text = NewTokenText(token.Kind)
+	return text, r.Store.Write(ctx, func(tx Tx) error {
+		if err := look(tx); err != nil {
+			return err
+		}
+		if err := tx.DeleteLogin(hash); err != nil {
+			return err
+		}
+		token.UserID, token.Hash = login.UserID, HashToken(text)
+		return tx.CreateToken(token)
+	})
 }
 
 // IssueToken stores a token and returns its text, which cannot be had again. The token's kind, holder and scopes are

@@ -43,7 +43,7 @@ type PublicationFile struct {
 // each document that is read from then on. Its cost does not depend on how many versions there are.
 //
 // It returns Conflict when the version exists: of any number of publishers at once, one wins. After an error nothing
-// is left; the caller discards what is staged in any case.
+// is visible; the caller discards what is staged in any case. Only a commit that fails leaves blobs, which nothing names.
 func (r *Registry) Publish(ctx context.Context, format Format, p *Publication) (err error) {
 	defer Wrap(&err, "Publish(%d, %q, %q)", p.Package.ProjectID, p.EntryName, p.Package.Version)
 	return r.Store.Write(ctx, func(tx Tx) error {
@@ -52,7 +52,7 @@ func (r *Registry) Publish(ctx context.Context, format Format, p *Publication) (
 		if err != nil {
 			return err
 		}
-		pkg.EntryID, pkg.Type = entry.ID, format.Type
+		pkg.EntryID, pkg.Type, pkg.CreatedAt = entry.ID, format.Type, entry.UpdatedAt // no version is younger than its entry
 		if p.Claim != nil {
 			pkg.RootID = p.Claim.RootID()
 		}

@@ -17,7 +17,8 @@ type Store interface {
 	// changes a user, group, project, member or token.
 	AccessRevision(ctx context.Context) (int64, error)
 	// Revisions reads the access revision and the entries of a name, in one query: all that a reader of an index
-	// document has to ask. With project 0 the entries are those of every project, without regard to rights.
+	// document has to ask. Entries without a version are not among them. With project 0 they are those of every
+	// project, without regard to rights.
 	Revisions(ctx context.Context, t Type, name string, project int64) (access int64, entries []Revision, err error)
 
 	// FileOfVersion is the one file of a version, for formats that have one: where several entries hold the version,
@@ -67,11 +68,13 @@ type Tx interface {
 	UseToken(id int64, at time.Time) error
 
 	CreatePipeline(*Pipeline) error
+	// DeleteExpiredJobs removes the job tokens that ended before a moment, and the pipelines that published nothing.
+	DeleteExpiredJobs(before time.Time) error
 
-	CreateLogin(*Login) error
+	CreateLogin(*Login) error // and removes those that have expired
 	Login(hash []byte) (*Login, error)
 	ApproveLogin(hash []byte, user int64) error
-	// DeleteLogin removes a login and those that have expired. NotFound: another request took it.
+	// DeleteLogin removes a login. NotFound: another request took it.
 	DeleteLogin(hash []byte) error
 
 	// TouchEntry bumps the revision of an entry, or creates it at revision 1, and holds it against other writers
@@ -83,7 +86,7 @@ type Tx interface {
 	// SearchEntries lists entries that have a latest version, by name, and their total number.
 	SearchEntries(EntryFilter) (entries []*Entry, total int, err error)
 
-	// CreatePackage returns Conflict when the version exists in the entry, or name and version are claimed in RootID.
+	// CreatePackage keeps the time of creation that it is given. It returns Conflict when the version exists in the entry, or name and version are claimed in RootID.
 	CreatePackage(*Package) error
 	UpdatePackage(*Package) error // status and its message
 	DeletePackage(id int64) error // with files, fragments and tags

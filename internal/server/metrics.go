@@ -72,10 +72,10 @@ func (m *metrics) count(r *http.Request, status int, bytes int64, took time.Dura
 	s.duration.Observe(took.Seconds())
 }
 
-// serveMetrics answers scrapers on this machine, and elsewhere those with an administrator's token. A request that
-// came through a proxy is not of this machine.
+// serveMetrics answers those with an administrator's token. A server that nobody has given a public URL also answers
+// this machine; with one, there may be a proxy here, and then everybody seems to be on this machine.
 func (s *Server) serveMetrics(w http.ResponseWriter, r *http.Request) {
-	if !local(r) && !s.fromAdmin(r) {
+	if !(s.base == nil && local(r)) && !s.fromAdmin(r) {
 		writeJSON(w, http.StatusNotFound, map[string]string{"error": "404 Not Found"})
 		return
 	}

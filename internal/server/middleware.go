@@ -7,13 +7,19 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
+	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
+	"os"
 	"regexp"
 	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
+
+	"packhouse/internal/registry"
 )
 
 // handler is what stands around the routes, outermost first: request id and log, panics, the form of the path, and
@@ -27,7 +33,11 @@ func (s *Server) handler() http.Handler {
 		header["X-Request-Id"] = []string{id}
 		header["X-Content-Type-Options"] = nosniff
 		header["X-Frame-Options"] = sameOrigin
-		response := &response{ResponseWriter: w}
+		response := &response{ResponseWriter: w, began: began}
+		if r.ContentLength != 0 {
+			r.Body = &patientBody{r.Body, http.NewResponseController(w)}
+		}
+		s.trustProxy(r)
 		s.metrics.inFlight.Inc()
 		defer func() {
 			failure := recover()
@@ -45,7 +55,7 @@ func (s *Server) handler() http.Handler {
 			}
 		}()
 		s.serve(response, r)
-		drain(response, r)
+		drain(r)
 	})
 }
 
@@ -124,22 +134,52 @@ const (
 	drainTime  = 10 * time.Second
 )
 
-func drain(w http.ResponseWriter, r *http.Request) {
+func drain(r *http.Request) {
 	if r.ContentLength == 0 || r.ProtoMajor != 1 || r.Header.Get("Expect") != "" {
 		return // nothing left, or the protocol has a way to say no
 	}
-	var one [1]byte
-	if n, _ := r.Body.Read(one[:]); n == 0 {
-		return
+	buffer := make([]byte, 32<<10)
+	for began, left := time.Now(), drainBytes; left > 0 && time.Since(began) < drainTime; {
+		n, err := r.Body.Read(buffer)
+		if err != nil {
+			return
+		}
+		left -= n
 	}
-	http.NewResponseController(w).SetReadDeadline(time.Now().Add(drainTime))
-	io.CopyN(io.Discard, r.Body, drainBytes)
-	http.NewResponseController(w).SetReadDeadline(time.Time{})
 }
+
+// bodyPatience is how long a client that sends a body may send nothing.
+const bodyPatience = time.Minute
+
+// patientBody is a body that may take any time as a whole, as long as it goes on.
+type patientBody struct {
+	io.ReadCloser
+	controller *http.ResponseController
+}
+
+func (b *patientBody) Read(p []byte) (int, error) {
+	b.controller.SetReadDeadline(time.Now().Add(bodyPatience))
+	n, err := b.ReadCloser.Read(p)
+	if err != nil {
+		b.controller.SetReadDeadline(time.Time{}) // or it would end a request that goes on without reading
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		err = registry.Errorf(registry.Invalid, "400 Bad request - the body stopped coming")
+	}
+	return n, err
+}
+
+// Answers may take answerPatience, and longer while they are large and the client takes slowRate at least.
+const (
+	answerPatience = 5 * time.Minute
+	slowRate       = 16 << 10 // bytes a second
+	answerChunk    = 4 << 20  // bytes
+)
 
 // response notes what was answered.
 type response struct {
 	http.ResponseWriter
+	began  time.Time
 	status int
 	bytes  int64
 }
@@ -155,19 +195,40 @@ func (w *response) Write(p []byte) (int, error) {
 	if w.status == 0 {
 		w.status = http.StatusOK
 	}
+	if len(p) > answerChunk || time.Since(w.began) > answerPatience/2 {
+		w.extend(int64(len(p)))
+	}
 	n, err := w.ResponseWriter.Write(p)
 	w.bytes += int64(n)
 	return n, err
 }
 
-// ReadFrom keeps the way to sendfile open.
-func (w *response) ReadFrom(r io.Reader) (int64, error) {
+// extend lets the client take so many bytes more.
+func (w *response) extend(bytes int64) {
+	http.NewResponseController(w.ResponseWriter).SetWriteDeadline(time.Now().Add(answerPatience + time.Duration(bytes/slowRate)*time.Second))
+}
+
+// ReadFrom keeps the way to sendfile open, a chunk at a time.
+func (w *response) ReadFrom(r io.Reader) (total int64, err error) {
 	if w.status == 0 {
 		w.status = http.StatusOK
 	}
-	n, err := io.Copy(w.ResponseWriter, r)
-	w.bytes += n
-	return n, err
+	limited, ok := r.(*io.LimitedReader)
+	if !ok {
+		limited = &io.LimitedReader{R: r, N: math.MaxInt64}
+	}
+	for err == nil {
+		w.extend(answerChunk)
+		// A LimitedReader of a file, not one of another LimitedReader: that is as far as sendfile looks.
+		chunk := &io.LimitedReader{R: limited.R, N: min(limited.N, answerChunk)}
+		var n int64
+		n, err = io.Copy(w.ResponseWriter, chunk)
+		total, limited.N, w.bytes = total+n, limited.N-n, w.bytes+n
+		if chunk.N > 0 || limited.N == 0 {
+			break
+		}
+	}
+	return total, err
 }
 
 // Unwrap lets http.ResponseController through.
@@ -199,6 +260,30 @@ func redact(u *url.URL) string {
 		return secretPath.ReplaceAllString(u.Path, "$1[redacted]")
 	}
 	return u.EscapedPath()
+}
+
+// trustProxy makes the address of a request that came through a proxy of ours the client's: the last one in
+// X-Forwarded-For that is not a proxy's itself.
+func (s *Server) trustProxy(r *http.Request) {
+	if len(s.config.TrustedProxies) == 0 || !s.isProxy(r.RemoteAddr) {
+		return
+	}
+	hops := strings.Split(strings.Join(r.Header["X-Forwarded-For"], ","), ",")
+	for _, hop := range slices.Backward(hops) {
+		hop = strings.TrimSpace(hop)
+		if _, err := netip.ParseAddr(hop); err != nil {
+			return
+		}
+		r.RemoteAddr = net.JoinHostPort(hop, "0")
+		if !s.isProxy(r.RemoteAddr) {
+			return
+		}
+	}
+}
+
+func (s *Server) isProxy(address string) bool {
+	host, err := netip.ParseAddrPort(address)
+	return err == nil && slices.ContainsFunc(s.config.TrustedProxies, func(p netip.Prefix) bool { return p.Contains(host.Addr().Unmap()) })
 }
 
 type requestIDKey struct{}

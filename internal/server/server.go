@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -30,19 +31,20 @@ import (
 
 // Config is what the command line says.
 type Config struct {
-	Data            string        // folder
-	Listen          string        // host:port; port 0 takes a free one
-	URL             string        // public base URL; empty: as the request says
-	Database        string        // SQLite file or postgres:// URL; empty: in Data
-	Blobs           string        // folder; empty: in Data
-	TLSCert, TLSKey string        // files; both or none
-	MaxFile         int64         // bytes of one package file
-	MaxMetadata     int64         // bytes of everything else in one request
-	DocumentCache   int64         // bytes of compressed index documents to keep
-	ShutdownTimeout time.Duration // for requests in flight
-	LogRequests     string        // "all", "errors" or "none"
-	RootPassword    string        // of the first start; empty: generated
-	RootToken       string        // of the first start; empty: generated
+	Data            string         // folder
+	Listen          string         // host:port; port 0 takes a free one
+	URL             string         // public base URL; empty: as the request says
+	Database        string         // SQLite file or postgres:// URL; empty: in Data
+	Blobs           string         // folder; empty: in Data
+	TrustedProxies  []netip.Prefix // whose X-Forwarded-For is believed
+	TLSCert, TLSKey string         // files; both or none
+	MaxFile         int64          // bytes of one package file
+	MaxMetadata     int64          // bytes of everything else in one request
+	DocumentCache   int64          // bytes of compressed index documents to keep
+	ShutdownTimeout time.Duration  // for requests in flight
+	LogRequests     string         // "all", "errors" or "none"
+	RootPassword    string         // of the first start; empty: generated
+	RootToken       string         // of the first start; empty: generated
 	Version         string
 	Revision        string
 }
@@ -80,8 +82,8 @@ func New(ctx context.Context, config Config) (_ *Server, err error) {
 	s := &Server{config: config, metrics: newMetrics(config.Version, config.Revision), mux: http.NewServeMux()}
 	if config.URL != "" {
 		s.base, err = url.Parse(strings.TrimRight(config.URL, "/"))
-		if err != nil || s.base.Host == "" || s.base.Scheme != "http" && s.base.Scheme != "https" || s.base.RawQuery != "" {
-			return nil, fmt.Errorf("--url %q is not an http or https URL", config.URL)
+		if err != nil || s.base.Host == "" || s.base.Scheme != "http" && s.base.Scheme != "https" || s.base.Path != "" || s.base.RawQuery != "" || s.base.User != nil {
+			return nil, fmt.Errorf("--url %q is not an http or https URL without a path", config.URL)
 		}
 	}
 	if s.store, err = config.Store(ctx); err != nil {
@@ -116,6 +118,7 @@ func New(ctx context.Context, config Config) (_ *Server, err error) {
 	s.http = &http.Server{
 		Handler:           s.handler(),
 		ReadHeaderTimeout: 20 * time.Second,
+		WriteTimeout:      answerPatience, // which large and late answers extend
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
 		ErrorLog:          slog.NewLogLogger(slog.Default().Handler(), slog.LevelDebug), // clients' broken handshakes and the like
@@ -207,11 +210,15 @@ func (s *Server) Run(ctx context.Context) error {
 // flushInterval is how often what is counted in memory goes to the database.
 const flushInterval = 10 * time.Second
 
+// sweepInterval is how often what has ended is removed, and how long it is kept at least.
+const sweepInterval = 6 * time.Hour
+
 func (s *Server) background(ctx context.Context) {
 	tick := time.NewTicker(flushInterval)
 	defer tick.Stop()
 	var seen int64 // requests at the last tick
 	released := false
+	swept := time.Now()
 	for {
 		// When nobody asks for anything, the memory that a busy time took goes back to the system.
 		now := s.answered.Load()
@@ -230,6 +237,12 @@ func (s *Server) background(ctx context.Context) {
 		}
 		if err := s.gate.FlushUsed(context.WithoutCancel(ctx)); err != nil {
 			slog.Error("note the use of tokens", "err", err)
+		}
+		if now := time.Now(); now.Sub(swept) > sweepInterval {
+			swept = now
+			if err := s.store.Write(context.WithoutCancel(ctx), func(tx registry.Tx) error { return tx.DeleteExpiredJobs(now.Add(-sweepInterval)) }); err != nil {
+				slog.Error("remove the tokens of jobs that ended", "err", err)
+			}
 		}
 		if last {
 			return

@@ -15,7 +15,7 @@ import (
 // block is a fenced part of the README that names what it is for: ```sh npm
 var block = regexp.MustCompile("(?ms)^```sh (\\w+)\n(.*?)^```$")
 
-// TestReadme runs the README as typed, but for the address and for the folder in which its packages are made.
+// TestReadme runs the README as typed, but for the address, and in a home of its own.
 func TestReadme(t *testing.T) {
 	root, err := harness.Root()
 	if err != nil {
@@ -52,7 +52,7 @@ func TestReadme(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	typed := strings.NewReplacer("http://127.0.0.1:8080", server.URL, "/tmp/packhouse", filepath.Join(work, "tmp"))
+	typed := strings.NewReplacer("http://127.0.0.1:8080", server.URL)
 
 	// What is called yarn depends on which of the two one has.
 	berry := filepath.Join(work, "berry")

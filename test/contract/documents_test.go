@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -281,15 +282,21 @@ func TestPackumentDetails(t *testing.T) {
 	})
 	w.sub("time lists created, modified and each version, in order", func(w *world) {
 		k := newPack()
-		w.publish(p, w.root(), k)
-		w.publish(p, w.root(), k.at("1.0.1"))
-		times := at(w.packument(p.prefix(), k.name, anonymous), "time")
-		if diff := cmp.Diff([]string{"1.0.0", "1.0.1", "created", "modified"}, keys(times)); diff != "" {
-			w.Errorf("(-want +got):\n%s", diff)
-		}
-		text := func(key string) string { s, _ := at(times, key).(string); return s }
-		if !(text("created") <= text("1.0.0") && text("1.0.0") <= text("1.0.1") && text("1.0.1") <= text("modified")) {
-			w.Errorf("%v", times)
+		var want, order []string
+		for i := range 20 {
+			k = k.at(fmt.Sprintf("1.0.%d", i))
+			w.publish(p, w.root(), k)
+			document := w.packument(p.prefix(), k.name, anonymous)
+			times := at(document, "time")
+			text := func(key string) string { s, _ := at(times, key).(string); return s }
+			want = append(want, k.version)
+			if diff := cmp.Diff(slices.Sorted(slices.Values(append([]string{"created", "modified"}, want...))), keys(times)); diff != "" {
+				w.Errorf("(-want +got):\n%s", diff)
+			}
+			order = append(order, text(k.version))
+			if all := append(append([]string{text("created")}, order...), text("modified")); !slices.IsSorted(all) {
+				w.Errorf("out of order: %v", all)
+			}
 		}
 	})
 	w.sub("build metadata is part of the version", func(w *world) {

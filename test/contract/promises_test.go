@@ -152,6 +152,26 @@ func TestJobs(t *testing.T) {
 	}
 }
 
+// A package that no person published is one like others.
+func TestPublishedByDeployToken(t *testing.T) {
+	w := newWorld(t)
+	p := w.project(w.group(harness.Public), harness.Public)
+	k := newPack()
+	k.fields = map[string]any{"description": "by nobody"}
+	sent := w.publish(p, deploy(w.deployToken(p, "write_package_registry")), k)
+	if got := w.download(p.prefix(), k.name, "1.0.0", anonymous); !bytes.Equal(got, sent) {
+		t.Error("other bytes")
+	}
+	document := w.packument(p.prefix(), k.name, anonymous)
+	if people, ok := document["maintainers"].([]any); !ok || len(people) != 0 {
+		t.Errorf("maintainers %v", document["maintainers"])
+	}
+	for _, path := range []string{"/-/v1/search?text=" + k.name, "/" + k.name + "/latest", "/-/package/" + k.name + "/visibility"} {
+		w.send(call{path: p.prefix() + path}).want(t, 200).object(t)
+	}
+	w.send(call{path: p.prefix() + "/-/package/" + k.name + "/collaborators", as: w.root()}).want(t, 200)
+}
+
 // A person has a namespace too.
 func TestPersonalNamespace(t *testing.T) {
 	w := newWorld(t)

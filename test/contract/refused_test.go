@@ -144,6 +144,9 @@ func TestRefusedPublishes(t *testing.T) {
 		{what: "a dist-tag without a name", body: func(k pack) []byte {
 			return object(k, func(d, _ map[string]any) { d["dist-tags"] = map[string]any{"": "1.0.0"} })
 		}, status: 400},
+		{what: "a dist-tag that is a version", body: func(k pack) []byte {
+			return object(k, func(d, _ map[string]any) { d["dist-tags"] = map[string]any{"1.0.0": "1.0.0"} })
+		}, status: 400},
 		{what: "a dist-tag of 256 characters", body: func(k pack) []byte {
 			return object(k, func(d, _ map[string]any) { d["dist-tags"] = map[string]any{big(256): "1.0.0"} })
 		}, status: 400},

@@ -340,13 +340,7 @@ func TestStoppedDuringUpload(t *testing.T) {
 	body, done := w.upload(p, mine)
 	stopped := make(chan error, 1)
 	go func() { stopped <- w.server.Stop() }()
-	eventually(t, "the server takes no new connections", func() bool {
-		conn, err := net.Dial("tcp", strings.TrimPrefix(w.server.URL, "http://"))
-		if err == nil {
-			conn.Close()
-		}
-		return err != nil
-	})
+	w.refusesConnections()
 	select {
 	case err := <-stopped:
 		t.Fatalf("the server did not wait for the upload: %v", err)
@@ -367,6 +361,102 @@ func TestStoppedDuringUpload(t *testing.T) {
 	}
 	if left := slices.DeleteFunc(slices.Collect(maps.Keys(blobs(t, w.server))), func(path string) bool { return !strings.Contains(path, "staging") }); len(left) > 0 {
 		t.Errorf("left in staging: %v", left)
+	}
+}
+
+// So is a download.
+func TestStoppedDuringDownload(t *testing.T) {
+	t.Parallel()
+	w := &world{t, start(t, harness.Config{Data: t.TempDir()}), client}
+	p := w.open()
+	k := newPack()
+	k.files["large"] = string(noise(12 << 20)) // more than fits into the buffers of a connection
+	sent := w.publish(p, w.root(), k)
+	response, err := w.client.Get(w.server.URL + p.prefix() + "/" + k.name + "/-/" + k.name + "-1.0.0.tgz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	stopped := make(chan error, 1)
+	go func() { stopped <- w.server.Stop() }()
+	w.refusesConnections()
+	if got, err := io.ReadAll(response.Body); err != nil || !bytes.Equal(got, sent) {
+		t.Errorf("%v, %d bytes of %d", err, len(got), len(sent))
+	}
+	if err := <-stopped; err != nil {
+		t.Error(err)
+	}
+}
+
+// refusesConnections waits until the server that was told to stop takes none.
+func (w *world) refusesConnections() {
+	w.Helper()
+	eventually(w, "the server takes no new connections", func() bool {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(w.server.URL, "http://"))
+		if err == nil {
+			conn.Close()
+		}
+		return err != nil
+	})
+}
+
+// Whatever was acknowledged before a power cut is there after it, and what is
+// listed is whole.
+func TestKilledWhilePublishing(t *testing.T) {
+	t.Parallel()
+	config := harness.Config{Data: t.TempDir(), RootToken: harness.Random()}
+	w := &world{t, start(t, config), &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 4}}}
+	p := w.open()
+	base := newPack()
+	var mu sync.Mutex
+	acknowledged := map[string][]byte{} // tarballs by version
+	enough := make(chan struct{})
+	var publishers sync.WaitGroup
+	for publisher := range 4 {
+		publishers.Go(func() {
+			for i := 0; ; i++ {
+				k := base.at(fmt.Sprintf("%d.0.%d", publisher, i))
+				a, err := w.try(call{method: "PUT", path: p.prefix() + "/" + k.name, as: w.root(), body: k.document()})
+				if err != nil {
+					return // the server is gone
+				}
+				a.want(w, http.StatusOK)
+				mu.Lock()
+				if acknowledged[k.version] = k.tarball(); len(acknowledged) == 20 {
+					close(enough)
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	<-enough
+	w.server.Kill()
+	publishers.Wait()
+
+	w = &world{t, start(t, config), client}
+	document := w.packument(p.prefix(), base.name, anonymous)
+	listed := keys(document["versions"])
+	for version := range acknowledged {
+		if !slices.Contains(listed, version) {
+			t.Errorf("%s was acknowledged and is lost", version)
+		}
+	}
+	for _, version := range listed {
+		a := w.send(call{path: p.prefix() + "/" + base.name + "/-/" + base.name + "-" + version + ".tgz"}).want(t, 200)
+		if integrity(a.body) != at(document, "versions", version, "dist", "integrity") {
+			t.Errorf("%s is damaged", version)
+		}
+		if sent, ok := acknowledged[version]; ok && !bytes.Equal(a.body, sent) {
+			t.Errorf("%s is another than was acknowledged", version)
+		}
+	}
+	for path := range blobs(t, w.server) {
+		if strings.Contains(path, "staging") {
+			t.Errorf("left: %s", path)
+		}
+	}
+	if err := w.server.Stop(); err != nil {
+		t.Error(err)
 	}
 }
 

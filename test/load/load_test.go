@@ -206,6 +206,18 @@ func TestVerdict(t *testing.T) {
 	}
 }
 
+// The first of three rounds was disturbed for one system, the last for both.
+func TestRatioOfRounds(t *testing.T) {
+	var r report
+	f := r.add(&figure{Samples: []sample{
+		{Value: 60, Rounds: []float64{60, 62, 30}},
+		{Value: 70, Rounds: []float64{70, 124, 60}},
+	}})
+	if f.Ratio != 0.5 {
+		t.Errorf("ratio is %v, want 0.5", f.Ratio)
+	}
+}
+
 func TestPercentile(t *testing.T) {
 	values := []time.Duration{5, 1, 4, 2, 3}
 	for p, want := range map[int]time.Duration{0: 1, 50: 3, 99: 5, 100: 5} {

@@ -32,7 +32,9 @@ type figure struct {
 	What    string   `json:"what"`
 	Unit    string   `json:"unit"`
 	Samples []sample `json:"samples"` // Packhouse, then what it is measured against
-	// Ratio is Packhouse's value by that of the next sample; 0 when there is none.
+	// Ratio is Packhouse's value by that of the next sample; 0 when there is
+	// none. Of rounds it is the median of each round's ratio to the one that
+	// came right after it: what else the machine did then touched both.
 	Ratio float64  `json:"ratio,omitempty"`
 	Goal  *verdict `json:"goal,omitempty"`
 }
@@ -60,7 +62,15 @@ type verdict struct {
 
 func (r *report) add(f *figure) *figure {
 	if len(f.Samples) > 1 && f.Samples[1].Value != 0 {
-		f.Ratio = f.Samples[0].Value / f.Samples[1].Value
+		ours, theirs := f.Samples[0], f.Samples[1]
+		f.Ratio = ours.Value / theirs.Value
+		if len(ours.Rounds) > 0 {
+			ratios := make([]float64, len(ours.Rounds))
+			for i := range ratios {
+				ratios[i] = ours.Rounds[i] / theirs.Rounds[i]
+			}
+			f.Ratio = median(ratios)
+		}
 	}
 	r.Figures = append(r.Figures, f)
 	return f

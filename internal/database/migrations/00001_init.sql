@@ -108,6 +108,7 @@ CREATE TABLE tokens (
 CREATE INDEX tokens_user ON tokens (user_id);
 CREATE INDEX tokens_namespace ON tokens (namespace_id);
 CREATE INDEX tokens_project ON tokens (project_id);
+CREATE INDEX tokens_pipeline ON tokens (pipeline_id);
 
 CREATE TABLE logins (
     hash       {{bytes}} PRIMARY KEY, -- SHA-256 of the secret in the URL
@@ -152,6 +153,7 @@ CREATE TABLE packages (
 CREATE UNIQUE INDEX packages_version ON packages (entry_id, version) WHERE status <> 4;
 CREATE UNIQUE INDEX packages_claim ON packages (root_id, type, name, version) WHERE root_id IS NOT NULL AND status <> 4;
 CREATE INDEX packages_project ON packages (project_id, created_at);
+CREATE INDEX packages_pipeline ON packages (pipeline_id) WHERE pipeline_id IS NOT NULL;
 
 CREATE TABLE package_files (
     id         {{id}},

@@ -1,12 +1,11 @@
 package npm
 
 import (
+	"bytes"
 	"compress/gzip"
-	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
 	"io"
-	"net"
 	"net/http"
 	"slices"
 	"strconv"
@@ -82,7 +81,6 @@ func (h *Handler) user(w http.ResponseWriter, q *request, name string) error {
 // ---- signing in
 
 const (
-	loginLife = 10 * time.Minute     // of a sign-in that waits for the browser
 	loginPoll = 1                    // seconds between two questions of the client
 	tokenLife = 365 * 24 * time.Hour // of the tokens that npm login makes
 )
@@ -101,30 +99,19 @@ func (h *Handler) login(w http.ResponseWriter, q *request, name string) error {
 	if err != nil {
 		return err
 	}
-	token, err := h.personalToken(q, user, "npm login", "", []string{registry.ScopeAPI}, tokenLife)
+	made := loginToken()
+	made.UserID = user.ID
+	token, err := h.Registry.IssueToken(q.Context(), made)
 	if err != nil {
 		return err
 	}
 	return writeJSON(w, http.StatusCreated, map[string]any{"ok": true, "id": "org.couchdb.user:" + user.Username, "rev": "1", "token": token})
 }
 
-func (h *Handler) personalToken(q *request, user *registry.User, name, description string, scopes []string, life time.Duration) (string, error) {
-	return h.Registry.IssueToken(q.Context(), &registry.Token{Kind: registry.PersonalToken, Name: name, Description: description,
-		UserID: user.ID, Scopes: scopes, ExpiresAt: time.Now().Add(life).UTC().Truncate(24 * time.Hour)})
-}
-
 // beginLogin answers POST /-/v1/login, npm's login in the browser: one URL for the person, one to ask whether it is
 // done. Both carry secrets of their own, so that seeing the person's URL does not give away the token.
 func (h *Handler) beginLogin(w http.ResponseWriter, q *request) error {
-	address, _, err := net.SplitHostPort(q.RemoteAddr)
-	if err != nil {
-		address = q.RemoteAddr
-	}
-	secret := rand.Text()
-	hash := registry.HashToken(secret) // names the sign-in in the person's URL, and does not open the other one
-	err = h.Registry.Store.Write(q.Context(), func(tx registry.Tx) error {
-		return tx.CreateLogin(&registry.Login{Hash: hash, Address: address, ExpiresAt: time.Now().Add(loginLife)})
-	})
+	secret, hash, err := h.Registry.BeginLogin(q.Context(), q.RemoteAddr)
 	if err != nil {
 		return err
 	}
@@ -136,35 +123,30 @@ func (h *Handler) beginLogin(w http.ResponseWriter, q *request) error {
 
 // finishLogin answers GET /-/v1/done/SECRET: 202 until the person has signed in, then the token, once.
 func (h *Handler) finishLogin(w http.ResponseWriter, q *request, secret string) error {
-	hash := registry.HashToken(secret)
-	var user *registry.User
-	err := h.Registry.Store.Write(q.Context(), func(tx registry.Tx) error {
-		user = nil
-		login, err := tx.Login(hash)
-		if err != nil || login.UserID == 0 {
-			return err
-		}
-		if err := tx.DeleteLogin(hash); err != nil {
-			return err
-		}
-		user, err = tx.User(login.UserID)
-		return err
-	})
-	if registry.KindOf(err) == registry.NotFound {
+	if q.Method != http.MethodGet {
+		return methodError("GET") // a HEAD would take the token and not show it
+	}
+	token, err := h.Registry.FinishLogin(q.Context(), secret, loginToken())
+	switch {
+	case registry.KindOf(err) == registry.NotFound:
 		return registry.Errorf(registry.NotFound, "404 Login Not Found")
-	}
-	if err != nil {
+	case err != nil:
 		return err
-	}
-	if user == nil {
+	case token == "":
 		w.Header().Set("Retry-After", strconv.Itoa(loginPoll))
 		return writeJSON(w, http.StatusAccepted, struct{}{})
 	}
-	token, err := h.personalToken(q, user, "npm login", "", []string{registry.ScopeAPI}, tokenLife)
-	if err != nil {
-		return err
-	}
 	return writeJSON(w, http.StatusOK, map[string]string{"token": token})
+}
+
+// loginToken is the token that npm login makes, but for its user.
+func loginToken() *registry.Token {
+	return personalToken("npm login", "", []string{registry.ScopeAPI}, tokenLife)
+}
+
+func personalToken(name, description string, scopes []string, life time.Duration) *registry.Token {
+	return &registry.Token{Kind: registry.PersonalToken, Name: name, Description: description, Scopes: scopes,
+		ExpiresAt: time.Now().Add(life).UTC().Truncate(24 * time.Hour)}
 }
 
 // logout answers DELETE /-/user/token/TOKEN. Whoever has the text of a token may revoke it.
@@ -192,17 +174,28 @@ func (h *Handler) logout(w http.ResponseWriter, q *request, text string) error {
 
 var errNoToken = registry.Errorf(registry.NotFound, "404 Token Not Found")
 
-// tokenObject is how npm token shows a token. key is the hash, by which it is revoked; token its beginning.
+// tokenKey is the name by which npm token revokes a token. npm takes the beginning of one for the whole, so it has to
+// look random, and it says nothing of the token itself.
+func tokenKey(t *registry.Token) string {
+	return hex.EncodeToString(registry.HashToken("npm token " + strconv.FormatInt(t.ID, 10)))
+}
+
+// tokenObject is how npm token shows a token; token is what it begins with, since its text is not kept.
 func tokenObject(t *registry.Token) map[string]any {
-	key := hex.EncodeToString(t.Hash)
+	key := tokenKey(t)
 	object := map[string]any{
-		"key": key, "id": key, "token": "php_" + key[:6], "name": t.Name, "description": t.Description, "cidr_whitelist": nil, "readonly": !t.HasScope(registry.ScopeAPI, registry.ScopeWritePackage),
+		"key": key, "id": key, "token": "php_", "name": t.Name, "description": t.Description, "cidr_whitelist": nil, "readonly": !t.HasScope(registry.ScopeAPI, registry.ScopeWritePackage),
 		"automation": false, "created": stamp(t.CreatedAt), "updated": stamp(t.CreatedAt), "scopes": t.Scopes,
 	}
 	if !t.ExpiresAt.IsZero() {
 		object["expires"], object["expiry"] = stamp(t.ExpiresAt), stamp(t.ExpiresAt)
 	}
 	return object
+}
+
+// ownTokens are the tokens that a caller may see and revoke.
+func ownTokens(c *access.Caller) registry.TokenFilter {
+	return registry.TokenFilter{Kind: registry.PersonalToken, UserID: c.User.ID, Active: true}
 }
 
 // listTokens answers GET /-/npm/v1/tokens.
@@ -213,11 +206,9 @@ func (h *Handler) listTokens(w http.ResponseWriter, q *request) error {
 	}
 	objects := []map[string]any{}
 	err = h.Registry.Store.Read(q.Context(), func(tx registry.Tx) error {
-		tokens, err := tx.Tokens(registry.TokenFilter{Kind: registry.PersonalToken, UserID: caller.User.ID})
+		tokens, err := tx.Tokens(ownTokens(caller))
 		for _, t := range tokens {
-			if t.Active(time.Now()) {
-				objects = append(objects, tokenObject(t))
-			}
+			objects = append(objects, tokenObject(t))
 		}
 		return err
 	})
@@ -258,22 +249,14 @@ func (h *Handler) createToken(w http.ResponseWriter, q *request) error {
 	if given.Expires > 0 && given.Expires <= 365 {
 		life = time.Duration(given.Expires+1) * 24 * time.Hour
 	}
-	text, err := h.personalToken(q, caller.User, name, given.Description, scopes, life)
+	token := personalToken(name, given.Description, scopes, life)
+	token.UserID = caller.User.ID
+	text, err := h.Registry.IssueToken(q.Context(), token)
 	if err != nil {
 		return err
 	}
-	var object map[string]any
-	err = h.Registry.Store.Read(q.Context(), func(tx registry.Tx) error {
-		token, err := tx.TokenByHash(registry.HashToken(text))
-		if err == nil {
-			object = tokenObject(token)
-			object["token"] = text
-		}
-		return err
-	})
-	if err != nil {
-		return err
-	}
+	object := tokenObject(token)
+	object["token"] = text
 	return writeJSON(w, http.StatusCreated, object)
 }
 
@@ -283,23 +266,18 @@ func (h *Handler) deleteToken(w http.ResponseWriter, q *request, key string) err
 	if err != nil {
 		return err
 	}
-	hash, err := hex.DecodeString(key)
-	if err != nil || len(hash) != 32 {
-		hash = registry.HashToken(key)
-	}
 	err = h.Registry.Store.Write(q.Context(), func(tx registry.Tx) error {
-		token, err := tx.TokenByHash(hash)
+		tokens, err := tx.Tokens(ownTokens(caller))
 		if err != nil {
 			return err
 		}
-		if token.UserID != caller.User.ID || token.Kind != registry.PersonalToken {
-			return errNoToken
+		for _, t := range tokens {
+			if tokenKey(t) == key || bytes.Equal(t.Hash, registry.HashToken(key)) {
+				return tx.RevokeToken(t.ID)
+			}
 		}
-		return tx.RevokeToken(token.ID)
-	})
-	if registry.KindOf(err) == registry.NotFound {
 		return errNoToken
-	}
+	})
 	if err != nil {
 		return err
 	}
@@ -332,14 +310,20 @@ func (h *Handler) collaborators(w http.ResponseWriter, q *request, name string) 
 	if err != nil {
 		return err
 	}
-	if f.caller.Anonymous() {
-		return registry.Errorf(registry.Unauthenticated, "401 Unauthorized")
+	if err := access.RequireScope(f.caller, registry.ScopeAPI, registry.ScopeReadAPI); err != nil {
+		return err
 	}
 	var members []*registry.Member
 	for _, e := range f.entries {
 		p, err := f.view.ProjectByID(e.ProjectID)
 		if err != nil {
 			return err
+		}
+		// Who may pull from a project need not know of it, nor of its members.
+		if known, err := f.view.Knows(f.caller, p); err != nil {
+			return err
+		} else if !known {
+			continue
 		}
 		err = h.Registry.Store.Read(q.Context(), func(tx registry.Tx) error {
 			direct, err := tx.Members(0, p.ID)
@@ -389,8 +373,15 @@ func (h *Handler) listPackages(w http.ResponseWriter, q *request, owner string) 
 	}
 	if q.project == "" && q.group == "" {
 		filter.Group, err = view.Namespace(strings.TrimPrefix(owner, "@"))
+		if err == nil {
+			err = view.AuthorizeGroup(caller, filter.Group, access.Read)
+		}
+		switch registry.KindOf(err) {
+		case registry.NotFound, registry.Unauthenticated:
+			return registry.Errorf(registry.NotFound, "404 Scope Not Found") // there or not
+		}
 		if err != nil {
-			return registry.Errorf(registry.NotFound, "404 Scope Not Found")
+			return err
 		}
 	}
 	filter.Limit = maxListed
@@ -575,7 +566,7 @@ func (h *Handler) audit(w http.ResponseWriter, q *request, answer any) error {
 	if caller.Anonymous() { // as with GitLab; npm install goes on without an audit
 		return registry.Errorf(registry.Unauthenticated, "401 Unauthorized")
 	}
-	body := io.Reader(q.Body)
+	body := io.LimitReader(q.Body, h.MaxMetadata)
 	if strings.EqualFold(q.Header.Get("Content-Encoding"), "gzip") {
 		plain, err := gzip.NewReader(body)
 		if err != nil {

@@ -221,18 +221,21 @@ func (h *Handler) describe(tx registry.Tx, j *jsonWriter, packages []*registry.P
 	}
 	j.close()
 
-	maintainers := []person{}
-	seen := map[int64]bool{0: true}
+	var publishers []int64
 	for _, p := range packages {
-		if seen[p.CreatorID] {
-			continue
+		if p.CreatorID != 0 && !slices.Contains(publishers, p.CreatorID) {
+			publishers = append(publishers, p.CreatorID)
 		}
-		seen[p.CreatorID] = true
-		user, err := tx.User(p.CreatorID)
+	}
+	maintainers := []person{}
+	if len(publishers) > 0 {
+		users, _, err := tx.Users(registry.UserFilter{IDs: publishers, Limit: len(publishers)})
 		if err != nil {
 			return err
 		}
-		maintainers = append(maintainers, person{Name: user.Username})
+		for _, user := range users {
+			maintainers = append(maintainers, person{Name: user.Username})
+		}
 	}
 	j.field("maintainers", maintainers)
 

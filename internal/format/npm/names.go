@@ -68,17 +68,18 @@ func compareVersions(a, b *semver.Version) int {
 	return cmp.Or(a.Compare(b), cmp.Compare(a.Metadata(), b.Metadata()))
 }
 
-// validTag is nil or Invalid. A tag that looks like a version could never be installed: clients take it for one.
+// validTag is nil or Invalid. A tag that is a version or a range could never be installed: clients take it for one.
 func validTag(tag string) error {
-	switch _, err := parseVersion(strings.TrimLeft(tag, "v=")); {
+	_, isRange := semver.NewConstraint(tag)
+	switch {
 	case strings.TrimSpace(tag) == "":
 		return registry.Errorf(registry.Invalid, `"Tag" not given`)
 	case utf8.RuneCountInString(tag) > maxTag:
 		return registry.Errorf(registry.Invalid, "Tag is too long (maximum is %d characters)", maxTag)
 	case !isText(tag):
 		return registry.Errorf(registry.Invalid, "Tag should not have control characters")
-	case err == nil:
-		return registry.Errorf(registry.Invalid, "Tag should not be a version: %s", tag)
+	case isRange == nil:
+		return registry.Errorf(registry.Invalid, "Tag should not be a version or a range: %s", tag)
 	}
 	return nil
 }

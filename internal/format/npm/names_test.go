@@ -141,7 +141,7 @@ func TestValidTag(t *testing.T) {
 		{"next-11", ""},
 		{"feature/x", ""},
 		{"beta 2", ""},
-		{"1.x", ""},
+		{"1.x", "Tag should not be a version or a range: 1.x"},
 		{strings.Repeat("ä", 255), ""},
 		{"", `"Tag" not given`},
 		{" \t", `"Tag" not given`},
@@ -149,8 +149,8 @@ func TestValidTag(t *testing.T) {
 		{"a\nb", "Tag should not have control characters"},
 		{"a\x00", "Tag should not have control characters"},
 		{"\xff", "Tag should not have control characters"},
-		{"1.0.0", "Tag should not be a version: 1.0.0"},
-		{"v1.0.0-rc.1", "Tag should not be a version: v1.0.0-rc.1"},
+		{"1.0.0", "Tag should not be a version or a range: 1.0.0"},
+		{"v1.0.0-rc.1", "Tag should not be a version or a range: v1.0.0-rc.1"},
 	} {
 		if err := validTag(c.tag); registry.MessageOf(err) != c.message || err != nil && registry.KindOf(err) != registry.Invalid {
 			t.Errorf("%q: %v, want %q", c.tag, err, c.message)

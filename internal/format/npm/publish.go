@@ -20,7 +20,7 @@ const maxUnpacked = 4
 // put answers PUT /:package: a publish when there is a tarball, otherwise npm deprecate, which sends the packument.
 func (h *Handler) put(w http.ResponseWriter, q *request, name string) error {
 	if q.project == "" {
-		return registry.Errorf(registry.NotFound, "404 Not Found: publish to a project, PUT /api/v4/projects/:id/packages/npm/:package_name")
+		return registry.Errorf(registry.NotFound, "Packages are published to a project: PUT /api/v4/projects/:id/packages/npm/:package_name")
 	}
 	f, project, err := h.write(q, name, access.Publish)
 	if err != nil {
@@ -127,6 +127,9 @@ func (h *Handler) publication(f *found, project *registry.Project, name string, 
 	}
 	if err := reconcile(manifest, packageJSON); err != nil {
 		return nil, err
+	}
+	if _, said := manifest["gypfile"]; inside.Gyp && !said {
+		manifest["gypfile"] = json.RawMessage("true") // npm says so when it publishes; not every client does
 	}
 	var tags []string
 	for tag, tagged := range b.DistTags {

@@ -206,10 +206,10 @@ func (h *Handler) routePackage(w http.ResponseWriter, q *request, method, path s
 	switch what := method + " " + parts[0]; {
 	case what == "GET dist-tags" && len(parts) == 1:
 		return h.listTags(w, q, name)
-	case (what == "PUT dist-tags" || what == "POST dist-tags") && len(parts) == 2:
-		return h.setTag(w, q, name, parts[1])
-	case what == "DELETE dist-tags" && len(parts) == 2:
-		return h.deleteTag(w, q, name, parts[1])
+	case (what == "PUT dist-tags" || what == "POST dist-tags") && len(parts) > 1:
+		return h.setTag(w, q, name, strings.Join(parts[1:], "/"))
+	case what == "DELETE dist-tags" && len(parts) > 1:
+		return h.deleteTag(w, q, name, strings.Join(parts[1:], "/"))
 	case what == "GET visibility" && len(parts) == 1:
 		return h.visibility(w, q, name)
 	case what == "GET collaborators" && len(parts) == 1:
@@ -434,8 +434,9 @@ func writeError(w http.ResponseWriter, r *http.Request, err error) {
 		body["message"] = "400 Bad request - " + message
 	case status == http.StatusNotFound:
 		// "404 Packages Not Found" and "Packages not found", as GitLab.
-		what, _ := strings.CutSuffix(strings.TrimPrefix(message, "404 "), " Not Found")
-		body["error"] = what + " not found"
+		if what, ok := strings.CutSuffix(strings.TrimPrefix(message, "404 "), " Not Found"); ok {
+			body["error"] = what + " not found"
+		}
 	}
 	switch status {
 	case http.StatusUnauthorized:

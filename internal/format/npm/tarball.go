@@ -22,6 +22,7 @@ type contents struct {
 	PackageJSON  json.RawMessage // of the package's root: a JSON object in UTF-8; nil when absent
 	Files        int             // entries that are not directories; links and devices count, though no client extracts them
 	UnpackedSize int64           // bytes of all files
+	Gyp          bool            // there is a binding.gyp in the package's root, which clients build without being told
 }
 
 const (
@@ -82,6 +83,7 @@ func readTar(r io.Reader, maxUnpacked int64) (*contents, error) {
 			return nil, tooMuch(maxUnpacked)
 		}
 		c.UnpackedSize += h.Size
+		c.Gyp = c.Gyp || strings.HasSuffix(h.Name, "/binding.gyp") && strings.Count(h.Name, "/") == 1
 		if isRoot, err := isPackageJSON(h); err != nil {
 			return nil, err
 		} else if isRoot {
@@ -324,11 +326,11 @@ func complete(manifest, packageJSON map[string]json.RawMessage) {
 	}
 }
 
-// hasInstallScript tells whether installing the package runs a script of its own: hasInstallScript of the abbreviated
-// packument.
+// hasInstallScript tells whether installing the package runs something of its own: hasInstallScript of the abbreviated
+// packument. A binding.gyp is built also without a script (gypfile).
 func hasInstallScript(manifest map[string]json.RawMessage) bool {
 	scripts := asObject(manifest["scripts"])
-	return slices.ContainsFunc(installScripts, func(key string) bool {
+	return string(manifest["gypfile"]) == "true" || slices.ContainsFunc(installScripts, func(key string) bool {
 		script, _ := asString(scripts[key])
 		return script != ""
 	})

@@ -87,39 +87,41 @@ func TestReadTarball(t *testing.T) {
 		in   []byte
 		want contents
 	}{
-		{"npm pack", gzipped(whole), contents{json.RawMessage(packageJSON), 2, int64(len(packageJSON)) + 6}},
-		{"a tar without its end", gzipped(whole[:len(whole)-1024]), contents{json.RawMessage(packageJSON), 2, int64(len(packageJSON)) + 6}},
-		{"garbage after the end of the tar", gzipped(whole, []byte("garbage")), contents{json.RawMessage(packageJSON), 2, int64(len(packageJSON)) + 6}},
-		{"padding after the gzip", append(gzipped(whole), make([]byte, 1000)...), contents{json.RawMessage(packageJSON), 2, int64(len(packageJSON)) + 6}},
-		{"garbage after the padding", append(gzipped(whole), "\x00garbage"...), contents{json.RawMessage(packageJSON), 2, int64(len(packageJSON)) + 6}},
+		{"npm pack", gzipped(whole), contents{json.RawMessage(packageJSON), 2, int64(len(packageJSON)) + 6, false}},
+		{"a tar without its end", gzipped(whole[:len(whole)-1024]), contents{json.RawMessage(packageJSON), 2, int64(len(packageJSON)) + 6, false}},
+		{"garbage after the end of the tar", gzipped(whole, []byte("garbage")), contents{json.RawMessage(packageJSON), 2, int64(len(packageJSON)) + 6, false}},
+		{"padding after the gzip", append(gzipped(whole), make([]byte, 1000)...), contents{json.RawMessage(packageJSON), 2, int64(len(packageJSON)) + 6, false}},
+		{"garbage after the padding", append(gzipped(whole), "\x00garbage"...), contents{json.RawMessage(packageJSON), 2, int64(len(packageJSON)) + 6, false}},
 		{
 			"a gzip of two members", append(gzipped(whole[:700]), gzipped(whole[700:])...),
-			contents{json.RawMessage(packageJSON), 2, int64(len(packageJSON)) + 6},
+			contents{json.RawMessage(packageJSON), 2, int64(len(packageJSON)) + 6, false},
 		},
 		{"an empty tar", gzipped(tarOf(t)), contents{}},
-		{"no package.json", gzipped(tarOf(t, index)), contents{nil, 1, 6}},
+		{"a binding.gyp in the root", gzipped(tarOf(t, entry{name: "package/binding.gyp"})), contents{nil, 1, 0, true}},
+		{"a binding.gyp further down", gzipped(tarOf(t, entry{name: "package/deps/binding.gyp"})), contents{nil, 1, 0, false}},
+		{"no package.json", gzipped(tarOf(t, index)), contents{nil, 1, 6, false}},
 		{
 			"package.json elsewhere",
 			gzipped(tarOf(t,
 				entry{name: "package.json", content: "{"}, entry{name: "package/lib/package.json", content: "{"},
 				entry{name: "./package/package.json", content: "{"}, entry{name: "package/Xpackage.json", content: "{"})),
-			contents{nil, 4, 4},
+			contents{nil, 4, 4, false},
 		},
 		{
 			"another directory, as GitHub names it",
 			gzipped(tarOf(t, entry{name: "org-repo-1a2b3c/package.json", content: packageJSON})),
-			contents{json.RawMessage(packageJSON), 1, int64(len(packageJSON))},
+			contents{json.RawMessage(packageJSON), 1, int64(len(packageJSON)), false},
 		},
 		{
 			"the last package.json counts, however its path is written",
 			gzipped(tarOf(t,
 				entry{name: "package/package.json", content: `{}`}, entry{name: "package//./package.json", content: packageJSON})),
-			contents{json.RawMessage(packageJSON), 2, int64(len(packageJSON)) + 2},
+			contents{json.RawMessage(packageJSON), 2, int64(len(packageJSON)) + 2, false},
 		},
 		{
 			"a byte order mark, and text that is not UTF-8",
 			gzipped(tarOf(t, entry{name: "package/package.json", content: "\ufeff \r\n{\"a\":\"\xff\"}\n"})),
-			contents{json.RawMessage("{\"a\":\"\ufffd\"}"), 1, 16},
+			contents{json.RawMessage("{\"a\":\"\ufffd\"}"), 1, 16, false},
 		},
 		{
 			"directories do not count, links and devices do, and none of them is package.json",
@@ -129,12 +131,12 @@ func TestReadTarball(t *testing.T) {
 				entry{name: "package/package.json", kind: tar.TypeLink}, entry{name: "package/null", kind: tar.TypeChar},
 				entry{name: "package/pipe", kind: tar.TypeFifo}, entry{name: "package/package.json", kind: tar.TypeBlock},
 				entry{name: "package/dots..js"}, entry{name: "package/..."})),
-			contents{nil, 7, 0},
+			contents{nil, 7, 0, false},
 		},
 		{
 			"a long name in a pax header",
 			gzipped(tarOf(t, manifest, entry{name: "package/" + strings.Repeat("länge/", 50) + "a.js", content: "a"})),
-			contents{json.RawMessage(packageJSON), 2, int64(len(packageJSON)) + 1},
+			contents{json.RawMessage(packageJSON), 2, int64(len(packageJSON)) + 1, false},
 		},
 	} {
 		got, err := readTarball(bytes.NewReader(c.in), 1<<20)

@@ -128,6 +128,8 @@ func (b *body) readVersion(s *scanner, number string) {
 	}
 	switch {
 	case !object:
+		// Not as good as absent: what an unpublish does not list is removed.
+		s.fail(registry.Errorf(registry.Invalid, "versions should be an object of manifests"))
 	case !utf8.Valid(v.Manifest):
 		s.fail(errJSON)
 	case inside != number:
@@ -533,10 +535,13 @@ func (s *scanner) member(closing byte) {
 	}
 }
 
+// maxScalar is the length of a number, far more than any that means something, in bytes.
+const maxScalar = 1 << 10
+
 // scalar consumes a number, true, false or null.
 func (s *scanner) scalar() {
 	raw := s.keep(func() {
-		for strings.IndexByte("0123456789+-.eEtrufalsn", s.peek()) >= 0 {
+		for length := 0; length < maxScalar && strings.IndexByte("0123456789+-.eEtrufalsn", s.peek()) >= 0; length++ {
 			s.at++
 		}
 	})
