@@ -85,6 +85,8 @@ func TestDistTags(t *testing.T) {
 			{"PUT", "stable", "\"1.0.0\"\n", map[string]any{"latest": "1.0.0", "stable": "1.0.0"}},
 			{"PUT", "a%20b", `"1.0.0"`, map[string]any{"latest": "1.0.0", "stable": "1.0.0", "a b": "1.0.0"}},
 			{"DELETE", "a%20b", "", map[string]any{"latest": "1.0.0", "stable": "1.0.0"}},
+			{"PUT", "feature%2flogin", `"1.0.0"`, map[string]any{"latest": "1.0.0", "stable": "1.0.0", "feature/login": "1.0.0"}},
+			{"DELETE", "feature%2flogin", "", map[string]any{"latest": "1.0.0", "stable": "1.0.0"}},
 			{"DELETE", "stable", "", map[string]any{"latest": "1.0.0"}},
 			{"DELETE", "latest", "", map[string]any{"latest": "2.0.0"}}, // computed again
 		} {

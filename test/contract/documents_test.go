@@ -34,7 +34,7 @@ var everything = map[string]any{
 	"peerDependenciesMeta": map[string]any{"host": map[string]bool{"optional": true}}, "bundleDependencies": []string{"bundled"},
 	"_hasShrinkwrap": false, "publishConfig": map[string]string{"access": "restricted"}, "custom": map[string]any{"deep": []any{1, nil, "x"}},
 	"_nodeVersion": "22.0.0", "_npmVersion": "11.0.0", "gitHead": "0123456789012345678901234567890123456789",
-	"_from": "file:.", "_resolved": "file:/home/ada/all", "readme": "# Not in each version", "readmeFilename": "README.md",
+	"_from": "file:.", "_resolved": "file:../all", "readme": "# Not in each version", "readmeFilename": "README.md",
 }
 
 // The whole of both forms, compared with golden files. What no file can know,
@@ -278,6 +278,14 @@ func TestPackumentDetails(t *testing.T) {
 			if diff := cmp.Diff(want, at(version(k, short), key)); diff != "" {
 				w.Errorf("%s (-want +got):\n%s", key, diff)
 			}
+		}
+	})
+	w.sub("what npm builds with node-gyp has an install script, said or not", func(w *world) {
+		k := newPack()
+		k.files["binding.gyp"] = "{}"
+		w.publish(p, w.root(), k)
+		if got := at(version(k, short), "hasInstallScript"); got != true {
+			w.Errorf("hasInstallScript %v", got)
 		}
 	})
 	w.sub("time lists created, modified and each version, in order", func(w *world) {

@@ -57,7 +57,7 @@ func full() options {
 	return options{
 		versions: 2000, readVersions: 500, freshVersions: []int{500, 2000}, publishers: 8, each: 250, large: 1 << 30,
 		rounds: 3, duration: 5 * time.Second, connections: 16,
-		starts: 10, settle: 2 * time.Second, quiet: time.Minute, wrk: true,
+		starts: 10, settle: 2 * time.Second, quiet: 90 * time.Second, wrk: true,
 	}
 }
 
@@ -302,6 +302,10 @@ func start(b *bench) error {
 	return b.addMemory("memory.start", "idle memory after start")
 }
 
+// quietFor is how long memory has to stay where it is to count as settled: a
+// program that gives memory back does so some time after its last request.
+const quietFor = 30 * time.Second
+
 // quiet waits until the server's memory no longer moves and reads it.
 func quiet(b *bench) error {
 	began := time.Now()
@@ -310,7 +314,7 @@ func quiet(b *bench) error {
 	if err != nil {
 		return err
 	}
-	for time.Since(began) < b.quiet && time.Since(waited) < 10*time.Second && b.ctx.Err() == nil {
+	for time.Since(began) < b.quiet && time.Since(waited) < quietFor && b.ctx.Err() == nil {
 		sleep(b.ctx, time.Second)
 		now, err := readMemory(b.server.PID)
 		if err != nil {
