@@ -48,8 +48,9 @@ type DB struct {
 	// SQLite compiles a statement each time it is asked; these keep the compiled ones. pgx does so by itself.
 	statements map[*sql.DB]*sync.Map // query text → *sql.Stmt
 	answers    answers
-	anchor     *sql.Conn // of SQLite: stays open, so that the log and its index stay in being
-	index      io.Closer // of the file behind answers.index: closed after all connections
+	turn       chan struct{} // of SQLite's one writer: who waits longest is next, as in database/sql's pool it would not be
+	anchor     *sql.Conn     // of SQLite: stays open, so that the log and its index stay in being
+	index      io.Closer     // of the file behind answers.index: closed after all connections
 }
 
 var _ registry.Store = (*DB)(nil)
@@ -102,6 +103,7 @@ func (db *DB) openSQLite(path string) (err error) {
 		return err
 	}
 	db.writer.SetMaxOpenConns(1)
+	db.turn = make(chan struct{}, 1)
 	readers := 1 + max(4, runtime.GOMAXPROCS(0)) // one of them is the anchor
 	db.reader.SetMaxOpenConns(readers)
 	db.reader.SetMaxIdleConns(readers)
@@ -175,6 +177,10 @@ func (db *DB) snapshot() sql.IsolationLevel {
 
 // Write implements [registry.Store].
 func (db *DB) Write(ctx context.Context, f func(registry.Tx) error) error {
+	if db.turn != nil {
+		db.turn <- struct{}{}
+		defer func() { <-db.turn }()
+	}
 	for attempt := 1; ; attempt++ {
 		err := db.run(ctx, db.writer, nil, f)
 		if err == nil || attempt == 5 || !db.transient(err) {

@@ -224,7 +224,7 @@ func (h *Handler) routePackage(w http.ResponseWriter, q *request, method, path s
 type found struct {
 	view   *access.View
 	caller *access.Caller
-	// entries that the caller may read, by project id. Never empty, but for lookups of one project.
+	// entries that the caller may read, by project id; never empty.
 	entries []registry.Revision
 	project *registry.Project // of a project's prefix
 }
@@ -265,7 +265,7 @@ func (h *Handler) find(q *request, name string) (*found, error) {
 			}
 		}
 		if len(f.entries) == 0 {
-			return f, errNoPackages
+			return nil, errNoPackages
 		}
 		return f, nil
 	}
@@ -283,11 +283,15 @@ func (h *Handler) find(q *request, name string) (*found, error) {
 			continue
 		}
 		inScope = true
-		if err := f.view.Authorize(f.caller, p, access.Read); err == nil {
-			f.entries = append(f.entries, e)
-		} else if registry.KindOf(err) == registry.Fault {
+		err = f.view.Authorize(f.caller, p, access.Read)
+		switch registry.KindOf(err) {
+		case registry.NotFound, registry.Unauthenticated, registry.Forbidden: // not for this caller
+			continue
+		}
+		if err != nil {
 			return nil, err
 		}
+		f.entries = append(f.entries, e)
 	}
 	if len(f.entries) > 0 {
 		return f, nil
@@ -305,7 +309,7 @@ func (h *Handler) find(q *request, name string) (*found, error) {
 	case q.group == "":
 		return nil, registry.Errorf(registry.NotFound, "404 Project Not Found")
 	}
-	return f, errNoPackages
+	return nil, errNoPackages
 }
 
 // above is the namespace under which a group's or the instance's prefix looks. The instance looks only in the
