@@ -1,9 +1,12 @@
 package server
 
 import (
+	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"net/url"
+	"strings"
 	"testing"
 )
 
@@ -58,4 +61,50 @@ func TestPanic(t *testing.T) {
 	s.mux.HandleFunc("GET /-/panic", func(http.ResponseWriter, *http.Request) { panic("on purpose") })
 	do(t, s, http.StatusInternalServerError, "GET", "/-/panic", "")
 	do(t, s, http.StatusOK, "GET", "/-/health", "")
+}
+
+// Only what a proxy of ours says is believed, and only its own last word.
+func TestTrustProxy(t *testing.T) {
+	s := &Server{config: Config{TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("127.0.0.1/32"), netip.MustParsePrefix("fd00::/8")}}}
+	for _, c := range []struct {
+		story, peer, want string
+		forwarded         []string
+	}{
+		{"a stranger says who they are", "203.0.113.9:5000", "203.0.113.9:5000", []string{"198.51.100.1"}},
+		{"our proxy says nothing", "10.0.0.1:5000", "10.0.0.1:5000", nil},
+		{"our proxy says who asks", "10.0.0.1:5000", "198.51.100.1:0", []string{"198.51.100.1"}},
+		{"the client put something before it", "10.0.0.1:5000", "198.51.100.1:0", []string{"192.0.2.7, 198.51.100.1"}},
+		{"in a header of its own", "10.0.0.1:5000", "198.51.100.1:0", []string{"192.0.2.7", "198.51.100.1"}},
+		{"two proxies of ours", "127.0.0.1:5000", "198.51.100.1:0", []string{"192.0.2.7, 198.51.100.1, 10.1.2.3"}},
+		{"nobody but proxies", "127.0.0.1:5000", "10.1.2.3:0", []string{"10.1.2.3"}},
+		{"no address", "10.0.0.1:5000", "10.0.0.1:5000", []string{"198.51.100.1, unknown"}},
+		{"IPv6", "[fd00::1]:5000", "[2001:db8::2]:0", []string{"2001:db8::2"}},
+		{"IPv4 in IPv6", "[::ffff:10.0.0.1]:5000", "198.51.100.1:0", []string{"198.51.100.1"}},
+	} {
+		r := httptest.NewRequest("GET", "/", nil)
+		r.RemoteAddr = c.peer
+		for _, line := range c.forwarded {
+			r.Header.Add("X-Forwarded-For", line)
+		}
+		if s.trustProxy(r); r.RemoteAddr != c.want {
+			t.Errorf("%s: the address is %s, want %s", c.story, r.RemoteAddr, c.want)
+		}
+	}
+}
+
+// An answer goes through in chunks, whole, whatever it comes from.
+func TestReadFrom(t *testing.T) {
+	for _, size := range []int{0, 1, answerChunk, answerChunk + 1, 2*answerChunk + 7} {
+		body := strings.Repeat("x", size)
+		for name, source := range map[string]io.Reader{
+			"a reader": strings.NewReader(body), "a limited reader": &io.LimitedReader{R: strings.NewReader(body + "more"), N: int64(size)},
+		} {
+			recorder := httptest.NewRecorder()
+			w := &response{ResponseWriter: recorder}
+			n, err := w.ReadFrom(source)
+			if err != nil || n != int64(size) || w.bytes != n || recorder.Body.String() != body {
+				t.Errorf("%s of %d bytes: %d, %v, counted %d, arrived %d", name, size, n, err, w.bytes, recorder.Body.Len())
+			}
+		}
+	}
 }
