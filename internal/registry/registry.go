@@ -181,6 +181,15 @@ func (r *Registry) DeleteTag(ctx context.Context, format Format, project int64, 
 	})
 }
 
+// versionsOf are the packages of an entry. It returns NotFound when there are none.
+func versionsOf(tx Tx, entry *Entry) ([]*Package, error) {
+	packages, err := tx.Packages([]int64{entry.ID})
+	if err == nil && len(packages) == 0 {
+		err = Errorf(NotFound, "404 Not found")
+	}
+	return packages, err
+}
+
 // Deprecate sets why versions should not be used any more; an empty reason takes it back. Versions that do not exist
 // are passed over. It returns NotFound when there is no such name.
 func (r *Registry) Deprecate(ctx context.Context, format Format, project int64, name string, reasons map[string]string) error {
@@ -189,12 +198,9 @@ func (r *Registry) Deprecate(ctx context.Context, format Format, project int64, 
 		if err != nil {
 			return err
 		}
-		packages, err := tx.Packages([]int64{entry.ID})
+		packages, err := versionsOf(tx, entry)
 		if err != nil {
 			return err
-		}
-		if len(packages) == 0 {
-			return Errorf(NotFound, "404 Not found")
 		}
 		changed := false
 		for _, p := range packages {
@@ -227,12 +233,9 @@ func (r *Registry) Unpublish(ctx context.Context, format Format, project int64, 
 		if err != nil {
 			return err
 		}
-		packages, err := tx.Packages([]int64{entry.ID})
+		packages, err := versionsOf(tx, entry)
 		if err != nil {
 			return err
-		}
-		if len(packages) == 0 {
-			return Errorf(NotFound, "404 Not found")
 		}
 		if entry.Revision != revision+1 {
 			return Errorf(Conflict, "the package was changed meanwhile; fetch it and try again")

@@ -4,10 +4,8 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/hex"
-	"encoding/json"
 	"io"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -16,13 +14,19 @@ import (
 	"packhouse/internal/registry"
 )
 
-// signedIn is the caller of an endpoint that is about the caller, who has to be a person.
-func (h *Handler) signedIn(q *request, scopes ...string) (*access.Caller, error) {
+// caller is who sent a request that is about no package, and the view they were found in.
+func (h *Handler) caller(q *request) (*access.View, *access.Caller, error) {
 	view, err := h.Gate.Now(q.Context())
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	caller, err := view.Caller(q.Request)
+	return view, caller, err
+}
+
+// signedIn is the caller of an endpoint that is about the caller, who has to be a person.
+func (h *Handler) signedIn(q *request, scopes ...string) (*access.Caller, error) {
+	_, caller, err := h.caller(q)
 	if err != nil {
 		return nil, err
 	}
@@ -31,11 +35,7 @@ func (h *Handler) signedIn(q *request, scopes ...string) (*access.Caller, error)
 
 // whoami answers GET /-/whoami. A deploy token has a name too.
 func (h *Handler) whoami(w http.ResponseWriter, q *request) error {
-	view, err := h.Gate.Now(q.Context())
-	if err != nil {
-		return err
-	}
-	caller, err := view.Caller(q.Request)
+	_, caller, err := h.caller(q)
 	if err != nil {
 		return err
 	}
@@ -66,16 +66,18 @@ func (h *Handler) user(w http.ResponseWriter, q *request, name string) error {
 	if _, err := h.signedIn(q, registry.ScopeAPI, registry.ScopeReadAPI, registry.ScopeReadUser); err != nil {
 		return err
 	}
-	return h.Registry.Store.Read(q.Context(), func(tx registry.Tx) error {
-		user, err := tx.UserByUsername(name)
-		if registry.KindOf(err) == registry.NotFound {
-			return registry.Errorf(registry.NotFound, "404 User Not Found")
-		}
-		if err != nil {
-			return err
-		}
-		return writeJSON(w, http.StatusOK, map[string]any{"_id": "org.couchdb.user:" + user.Username, "name": user.Username, "email": "", "type": "user", "roles": []string{}})
+	var user *registry.User
+	err := h.Registry.Store.Read(q.Context(), func(tx registry.Tx) (err error) {
+		user, err = tx.UserByUsername(name)
+		return err
 	})
+	if registry.KindOf(err) == registry.NotFound {
+		return registry.Errorf(registry.NotFound, "404 User Not Found")
+	}
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, map[string]any{"_id": "org.couchdb.user:" + user.Username, "name": user.Username, "email": "", "type": "user", "roles": []string{}})
 }
 
 // ---- signing in
@@ -364,187 +366,6 @@ func (h *Handler) collaborators(w http.ResponseWriter, q *request, name string) 
 	return writeJSON(w, http.StatusOK, rights)
 }
 
-// listPackages answers GET /-/org/ORG/package and /-/user/USER/package: the packages below the prefix, or below the
-// group or user where the prefix is the instance's, and what the caller may do with them.
-func (h *Handler) listPackages(w http.ResponseWriter, q *request, owner string) error {
-	filter, view, caller, err := h.searchScope(q)
-	if err != nil {
-		return err
-	}
-	if q.project == "" && q.group == "" {
-		filter.Group, err = view.Namespace(strings.TrimPrefix(owner, "@"))
-		if err == nil {
-			err = view.AuthorizeGroup(caller, filter.Group, access.Read)
-		}
-		switch registry.KindOf(err) {
-		case registry.NotFound, registry.Unauthenticated:
-			return registry.Errorf(registry.NotFound, "404 Scope Not Found") // there or not
-		}
-		if err != nil {
-			return err
-		}
-	}
-	filter.Limit = maxListed
-	rights := map[string]string{}
-	var entries []*registry.Entry
-	err = h.Registry.Store.Read(q.Context(), func(tx registry.Tx) (err error) {
-		entries, _, err = tx.SearchEntries(filter)
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	for _, e := range entries {
-		p, err := view.ProjectByID(e.ProjectID)
-		if err != nil {
-			return err
-		}
-		if view.Authorize(caller, p, access.Publish) == nil {
-			rights[e.Name] = "read-write"
-		} else if rights[e.Name] == "" {
-			rights[e.Name] = "read-only"
-		}
-	}
-	return writeJSON(w, http.StatusOK, rights)
-}
-
-// ---- search
-
-const (
-	maxListed   = 1000 // names in a list that npm does not page
-	maxSearched = 250  // results on a page
-)
-
-// searchScope is what a list may show: the prefix, and what the caller may read below it.
-func (h *Handler) searchScope(q *request) (filter registry.EntryFilter, view *access.View, caller *access.Caller, err error) {
-	if view, err = h.Gate.Now(q.Context()); err != nil {
-		return
-	}
-	if caller, err = view.Caller(q.Request); err != nil {
-		return
-	}
-	filter = registry.EntryFilter{Type: registry.NPM, Viewer: caller.Viewer()}
-	switch {
-	case q.project != "":
-		var p *registry.Project
-		if p, err = view.Project(q.project); err != nil {
-			return
-		}
-		filter.Project = p.ID
-		err = view.Authorize(caller, p, access.Read)
-	case q.group != "":
-		if filter.Group, err = view.Group(q.group); err != nil {
-			return
-		}
-		err = view.AuthorizeGroup(caller, filter.Group, access.Read)
-	case caller.Token != nil:
-		err = access.ReadScope(caller)
-	}
-	return
-}
-
-// search answers GET /-/v1/search?text=&size=&from=.
-func (h *Handler) search(w http.ResponseWriter, q *request) error {
-	filter, _, _, err := h.searchScope(q)
-	if err != nil {
-		return err
-	}
-	query := q.URL.Query()
-	filter.Limit, filter.Offset = 20, 0
-	for name, into := range map[string]*int{"size": &filter.Limit, "from": &filter.Offset} {
-		if text := query.Get(name); text != "" {
-			if *into, err = strconv.Atoi(text); err != nil || *into < 0 {
-				return registry.Errorf(registry.Invalid, "%s is invalid", name)
-			}
-		}
-	}
-	filter.Limit = min(filter.Limit, maxSearched)
-	for term := range strings.FieldsSeq(query.Get("text")) {
-		// npm's qualifiers: keywords are among the words; the others are about people and boosts, which do not narrow.
-		qualifier, value, qualified := strings.Cut(term, ":")
-		switch {
-		case !qualified || !slices.Contains([]string{"keywords", "author", "maintainer", "scope", "not", "is", "boost-exact"}, qualifier):
-			filter.Terms = append(filter.Terms, term)
-		case qualifier == "keywords":
-			filter.Terms = append(filter.Terms, strings.Split(value, ",")...)
-		case qualifier == "scope":
-			filter.Terms = append(filter.Terms, "@"+strings.TrimPrefix(value, "@")+"/")
-		}
-	}
-	if len(filter.Terms) > 20 {
-		return registry.Errorf(registry.Invalid, "text has too many words")
-	}
-
-	var entries []*registry.Entry
-	var total int
-	packages := map[int64]map[string]any{}
-	err = h.Registry.Store.Read(q.Context(), func(tx registry.Tx) (err error) {
-		if entries, total, err = tx.SearchEntries(filter); err != nil {
-			return err
-		}
-		latest := make([]int64, len(entries))
-		for i, e := range entries {
-			latest[i] = e.LatestID
-		}
-		return tx.Fragments(latest, full, func(p *registry.Package, body []byte) error {
-			var m struct {
-				Description                                           any `json:",omitempty"`
-				Keywords, Author, Homepage, Repository, Bugs, License any
-				Publisher                                             *person `json:"_npmUser"`
-			}
-			// A manifest is what its publisher made of it: a field of an odd shape is shown as it is.
-			if err := json.Unmarshal(slices.DeleteFunc(slices.Clone(body), func(c byte) bool { return c == 0 }), &m); err != nil {
-				return err
-			}
-			shown := map[string]any{"name": p.Name, "version": p.Version, "date": stamp(p.CreatedAt), "links": links(m.Homepage, m.Repository, m.Bugs), "maintainers": []person{}}
-			for key, value := range map[string]any{"description": m.Description, "keywords": m.Keywords, "author": m.Author, "license": m.License} {
-				if value != nil {
-					shown[key] = value
-				}
-			}
-			if m.Publisher != nil {
-				by := map[string]string{"username": m.Publisher.Name, "email": ""}
-				shown["publisher"], shown["maintainers"] = by, []any{by}
-			}
-			if scope := scopeOf(p.Name); scope != "" {
-				shown["scope"] = scope
-			} else {
-				shown["scope"] = "unscoped"
-			}
-			packages[p.ID] = shown
-			return nil
-		})
-	})
-	if err != nil {
-		return err
-	}
-	objects := []map[string]any{}
-	for _, e := range entries {
-		if shown := packages[e.LatestID]; shown != nil {
-			objects = append(objects, map[string]any{
-				"package": shown, "searchScore": 1, "flags": map[string]any{},
-				"score": map[string]any{"final": 1, "detail": map[string]any{"quality": 1, "popularity": 1, "maintenance": 1}},
-			})
-		}
-	}
-	w.Header().Set("Vary", "Authorization")
-	return writeJSON(w, http.StatusOK, map[string]any{"objects": objects, "total": total, "time": stamp(time.Now())})
-}
-
-// links are the addresses of a package that are texts.
-func links(homepage, repository, bugs any) map[string]string {
-	found := map[string]string{}
-	for key, value := range map[string]any{"homepage": homepage, "repository": repository, "bugs": bugs} {
-		if object, ok := value.(map[string]any); ok {
-			value = object["url"]
-		}
-		if text, ok := value.(string); ok && text != "" {
-			found[key] = text
-		}
-	}
-	return found
-}
-
 // ---- audit
 
 // emptyAudit is the answer of the quick audit when nothing is known against anything.
@@ -582,11 +403,7 @@ func (h *Handler) audit(w http.ResponseWriter, q *request, answer any) error {
 
 // ping answers GET /-/ping. It is what people try a token with.
 func (h *Handler) ping(w http.ResponseWriter, q *request) error {
-	view, err := h.Gate.Now(q.Context())
-	if err != nil {
-		return err
-	}
-	if _, err := view.Caller(q.Request); err != nil {
+	if _, _, err := h.caller(q); err != nil {
 		return err
 	}
 	return writeJSON(w, http.StatusOK, struct{}{})

@@ -209,14 +209,7 @@ func checkDigests(claimed json.RawMessage, got registry.Digests) error {
 
 // conflict tells a version that exists from one that another project of the same top-level namespace has.
 func (h *Handler) conflict(q *request, project *registry.Project, name, version string) error {
-	err := h.Registry.Store.Read(q.Context(), func(tx registry.Tx) error {
-		entry, err := tx.Entry(project.ID, registry.NPM, name)
-		if err != nil {
-			return err
-		}
-		_, err = tx.PackageByVersion(entry.ID, version)
-		return err
-	})
+	err := h.hasVersion(q, project, name, version)
 	switch {
 	case err == nil:
 		return registry.Errorf(registry.Forbidden, "Package already exists.")
@@ -224,6 +217,18 @@ func (h *Handler) conflict(q *request, project *registry.Project, name, version 
 		return registry.Errorf(registry.Invalid, "Validation failed: Package already exists in another project of %s", project.RootPath())
 	}
 	return err
+}
+
+// hasVersion is nil, or NotFound when the project does not have the version.
+func (h *Handler) hasVersion(q *request, project *registry.Project, name, version string) error {
+	return h.Registry.Store.Read(q.Context(), func(tx registry.Tx) error {
+		entry, err := tx.Entry(project.ID, registry.NPM, name)
+		if err != nil {
+			return err
+		}
+		_, err = tx.PackageByVersion(entry.ID, version)
+		return err
+	})
 }
 
 // isDeprecation tells whether a document without a tarball is npm deprecate's, which names its command, or another
@@ -307,14 +312,7 @@ func (h *Handler) deleteVersion(w http.ResponseWriter, q *request, name, file, r
 	if !ok {
 		return errNoPackage
 	}
-	err = h.Registry.Store.Read(q.Context(), func(tx registry.Tx) error {
-		entry, err := tx.Entry(project.ID, registry.NPM, name)
-		if err != nil {
-			return err
-		}
-		_, err = tx.PackageByVersion(entry.ID, gone)
-		return err
-	})
+	err = h.hasVersion(q, project, name, gone)
 	if registry.KindOf(err) == registry.NotFound {
 		return writeJSON(w, http.StatusOK, map[string]any{"ok": true})
 	}

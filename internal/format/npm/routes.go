@@ -226,7 +226,6 @@ type found struct {
 	caller *access.Caller
 	// entries that the caller may read, by project id; never empty.
 	entries []registry.Revision
-	project *registry.Project // of a project's prefix
 }
 
 func (f *found) ids() []int64 {
@@ -252,15 +251,15 @@ func (h *Handler) find(q *request, name string) (*found, error) {
 		return nil, err
 	}
 	if q.project != "" {
-		f.project, err = f.view.Project(q.project)
+		p, err := f.view.Project(q.project)
 		if err != nil {
 			return nil, err
 		}
-		if err := f.view.Authorize(f.caller, f.project, access.Read); err != nil {
+		if err := f.view.Authorize(f.caller, p, access.Read); err != nil {
 			return nil, err
 		}
 		for _, e := range entries {
-			if e.ProjectID == f.project.ID {
+			if e.ProjectID == p.ID {
 				f.entries = append(f.entries, e)
 			}
 		}
@@ -357,18 +356,15 @@ func (h *Handler) write(q *request, name string, action access.Action) (*found, 
 		}
 		return f, p, f.view.Authorize(f.caller, p, action)
 	}
-	view, err := h.Gate.Now(q.Context())
+	view, caller, err := h.caller(q)
 	if err != nil {
 		return nil, nil, err
 	}
-	f := &found{view: view}
-	if f.caller, err = view.Caller(q.Request); err != nil {
+	p, err := view.Project(q.project)
+	if err != nil {
 		return nil, nil, err
 	}
-	if f.project, err = view.Project(q.project); err != nil {
-		return nil, nil, err
-	}
-	return f, f.project, view.Authorize(f.caller, f.project, action)
+	return &found{view: view, caller: caller}, p, view.Authorize(caller, p, action)
 }
 
 // numeric tells whether an :id is a number, and which.
