@@ -96,6 +96,12 @@ func (v *View) Caller(r *http.Request) (*Caller, error) {
 	if last, ok := v.gate.used.Load(caller.Token.ID); !ok || now.Sub(last.(time.Time)) > time.Second {
 		v.gate.used.Store(caller.Token.ID, now)
 	}
+	if actor := registry.ActorOf(r.Context()); actor != nil {
+		actor.TokenID, actor.Kind, actor.UserID, actor.Name = caller.Token.ID, caller.Token.Kind, caller.UserID(), caller.Token.Name
+		if caller.User != nil {
+			actor.Name = caller.User.Username
+		}
+	}
 	return caller, nil
 }
 

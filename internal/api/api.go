@@ -1,7 +1,9 @@
 package api
 
 import (
+	"context"
 	"net/http"
+	"slices"
 	"strings"
 
 	"packhouse/internal/access"
@@ -14,78 +16,95 @@ type API struct {
 	gate              *access.Gate
 	baseURL           func(*http.Request) string
 	version, revision string
+	described         []byte // the OpenAPI document
 }
 
 // New makes the handlers. baseURL tells the public URL of a request ("http://host[:port]", no trailing slash).
 func New(reg *registry.Registry, gate *access.Gate, baseURL func(*http.Request) string, version, revision string) *API {
-	return &API{reg, gate, baseURL, version, revision}
+	a := &API{reg: reg, gate: gate, baseURL: baseURL, version: version, revision: revision}
+	var err error
+	if a.described, err = document(a.routes(), version); err != nil {
+		panic(err) // our own table
+	}
+	return a
 }
 
-// Routes registers the handlers. Unknown paths, trailing slashes and wrong methods are the server's.
-func (a *API) Routes(mux *http.ServeMux) {
-	for pattern, h := range map[string]handler{
-		"GET /version":  a.metadata,
-		"GET /metadata": a.metadata,
+// route is a row of the table: what is asked, who answers, and what the OpenAPI document says of it.
+type route struct {
+	pattern string // method and path below /api/v4
+	handle  handler
+	operation
+}
 
-		"GET /user":       a.currentUser,
-		"GET /users":      a.listUsers,
-		"POST /users":     a.createUser,
-		"GET /users/{id}": a.showUser,
+// success is the status of an answer that is none of an error.
+func (r *route) success() int {
+	switch method, _, _ := strings.Cut(r.pattern, " "); {
+	case r.status != 0:
+		return r.status
+	case method == http.MethodPost:
+		return http.StatusCreated
+	case method == http.MethodDelete:
+		return http.StatusNoContent
+	}
+	return http.StatusOK
+}
 
-		"POST /users/{id}/personal_access_tokens": a.createPersonalToken,
-		"GET /personal_access_tokens":             a.listPersonalTokens,
-		"GET /personal_access_tokens/self":        a.showOwnToken,
-		"DELETE /personal_access_tokens/self":     a.revokeOwnToken,
-		"GET /personal_access_tokens/{id}":        a.showPersonalToken,
-		"DELETE /personal_access_tokens/{id}":     a.revokePersonalToken,
+// routes is the whole table. Each part stands beside its handlers.
+func (a *API) routes() []route {
+	return slices.Concat(
+		a.instanceRoutes(),
+		a.userRoutes(),
+		a.groupRoutes(),
+		a.projectRoutes(),
+		a.memberRoutes(),
+		a.personalTokenRoutes(),
+		a.deployTokenRoutes(),
+		a.jobTokenRoutes(),
+	)
+}
 
-		"POST /groups":     a.createGroup,
-		"GET /groups/{id}": a.showGroup,
-
-		"POST /groups/{id}/members": a.createMember(inGroup),
-		"GET /groups/{id}/members":  a.listMembers(inGroup),
-
-		"POST /groups/{id}/deploy_tokens":              a.createDeployToken(inGroup),
-		"GET /groups/{id}/deploy_tokens":               a.listDeployTokens(inGroup),
-		"GET /groups/{id}/deploy_tokens/{token_id}":    a.showDeployToken(inGroup),
-		"DELETE /groups/{id}/deploy_tokens/{token_id}": a.revokeDeployToken(inGroup),
-
-		"POST /projects":     a.createProject,
-		"GET /projects/{id}": a.showProject,
-
-		"POST /projects/{id}/members": a.createMember(inProject),
-		"GET /projects/{id}/members":  a.listMembers(inProject),
-
-		"POST /projects/{id}/deploy_tokens":              a.createDeployToken(inProject),
-		"GET /projects/{id}/deploy_tokens":               a.listDeployTokens(inProject),
-		"GET /projects/{id}/deploy_tokens/{token_id}":    a.showDeployToken(inProject),
-		"DELETE /projects/{id}/deploy_tokens/{token_id}": a.revokeDeployToken(inProject),
-
-		"POST /projects/{id}/job_tokens": a.createJobToken,
-	} {
-		mux.Handle(strings.Replace(pattern, " ", " /api/v4", 1), h)
+// Routes hands each pattern, as of [http.ServeMux], to handle. Unknown paths, trailing slashes and wrong methods are the server's.
+func (a *API) Routes(handle func(pattern string, handler http.Handler)) {
+	for _, route := range a.routes() {
+		known := map[string]bool{}
+		for _, p := range route.in {
+			known[p.name] = true
+		}
+		handle(strings.Replace(route.pattern, " ", " /api/v4", 1), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if err := route.handle(w, r.WithContext(context.WithValue(r.Context(), knownKey{}, known))); err != nil {
+				WriteError(w, r, err)
+			}
+		}))
 	}
 }
+
+// knownKey leads to the names of the parameters that the table says a route reads.
+type knownKey struct{}
 
 // handler writes its answer, or returns the error that is to be answered and has written nothing.
 type handler func(w http.ResponseWriter, r *http.Request) error
 
-func (h handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if err := h(w, r); err != nil {
-		WriteError(w, r, err)
+func (a *API) instanceRoutes() []route {
+	metadata := operation{tag: "Instance", summary: "Version of the server", out: metadataJSON{}}
+	return []route{
+		{"GET /version", a.metadata, metadata},
+		{"GET /metadata", a.metadata, metadata},
+		{"GET /openapi.json", a.openAPI, operation{tag: "Instance", summary: "This document", out: map[string]any{}, noLogin: true}},
 	}
+}
+
+type metadataJSON struct {
+	Version    string  `json:"version"`
+	Revision   string  `json:"revision"`
+	Kas        kasJSON `json:"kas"`
+	Enterprise bool    `json:"enterprise"`
 }
 
 func (a *API) metadata(w http.ResponseWriter, r *http.Request) error {
 	if _, err := a.signedIn(w, r, registry.ScopeReadUser); err != nil {
 		return err
 	}
-	return writeJSON(w, http.StatusOK, struct {
-		Version    string  `json:"version"`
-		Revision   string  `json:"revision"`
-		Kas        kasJSON `json:"kas"`
-		Enterprise bool    `json:"enterprise"`
-	}{Version: a.version, Revision: a.revision})
+	return writeJSON(w, http.StatusOK, metadataJSON{Version: a.version, Revision: a.revision})
 }
 
 // kasJSON describes GitLab's agent server for Kubernetes, which is not here.

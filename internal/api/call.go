@@ -137,6 +137,9 @@ type place struct {
 	manager            registry.Level // who may change members and tokens
 }
 
+// places are the routes that projects and groups have alike.
+var places = map[string]finder{"/projects/{id}": inProject, "/groups/{id}": inGroup}
+
 // finder finds the place that the path of a request names.
 type finder func(*call) (*place, error)
 

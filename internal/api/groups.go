@@ -11,6 +11,16 @@ import (
 // maxDepth bounds how deep groups are nested, as in GitLab.
 const maxDepth = 20
 
+func (a *API) groupRoutes() []route {
+	return []route{
+		{"POST /groups", a.createGroup, operation{tag: "Groups", summary: "Create a group or subgroup", out: groupJSON{},
+			in: []param{inName("name").must(), inName("path").must(), inNumber("parent_id"), inText("description"), inVisibility}}},
+		{"GET /groups/{id}", a.showGroup, operation{tag: "Groups", summary: "A group", out: groupJSON{}}},
+	}
+}
+
+var inVisibility = inChoice("visibility", "private", "internal", "public")
+
 // groupJSON is a group. What follows CreatedAt is settings of GitLab at the values by which groups work here.
 type groupJSON struct {
 	ID          int64               `json:"id"`

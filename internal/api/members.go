@@ -11,6 +11,17 @@ import (
 // maxNewMembers bounds how many members one request adds.
 const maxNewMembers = 100
 
+func (a *API) memberRoutes() (routes []route) {
+	for prefix, in := range places {
+		routes = append(routes,
+			route{"GET " + prefix + "/members", a.listMembers(in), operation{tag: "Members", summary: "Direct members", out: []memberJSON{}, in: inPages}},
+			route{"POST " + prefix + "/members", a.createMember(in), operation{tag: "Members", summary: "Add members", out: memberJSON{}, also: []int{http.StatusConflict},
+				in: []param{inText("user_id").says("ids, with commas between"), inText("username").says("names, with commas between"), inNumber("access_level").must(), inDate("expires_at")}}},
+		)
+	}
+	return routes
+}
+
 type memberJSON struct {
 	userJSON
 	Level     registry.Level `json:"access_level"`

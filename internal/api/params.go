@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"log/slog"
 	"mime"
 	"net/http"
 	"net/url"
@@ -30,6 +31,7 @@ type params struct {
 	given    map[string][]string // without the [] of arrays
 	used     url.Values          // what was read, defaults included: what links to other pages repeat
 	problems []string
+	known    map[string]bool // the names that the table of routes says are read
 }
 
 func readParams(w http.ResponseWriter, r *http.Request) (*params, error) {
@@ -38,6 +40,7 @@ func readParams(w http.ResponseWriter, r *http.Request) (*params, error) {
 		return nil, registry.Errorf(registry.Invalid, "400 Bad request")
 	}
 	p := &params{r: r, given: map[string][]string{}, used: url.Values{}}
+	p.known, _ = r.Context().Value(knownKey{}).(map[string]bool)
 	p.merge(query)
 	if r.Method == http.MethodGet || r.Method == http.MethodHead {
 		return p, nil
@@ -136,6 +139,9 @@ func (p *params) values(name string) []string {
 	values := p.given[name]
 	if inPath := p.r.PathValue(name); inPath != "" {
 		values = []string{inPath}
+	} else if !p.known[name] {
+		// The tests look for this line in the log.
+		slog.Error("a parameter is read that the table of routes does not name", "route", p.r.Pattern, "parameter", name)
 	}
 	for _, value := range values {
 		if !utf8.ValidString(value) || strings.Contains(value, "\x00") {

@@ -9,6 +9,16 @@ import (
 	"packhouse/internal/registry"
 )
 
+func (a *API) projectRoutes() []route {
+	return []route{
+		{"POST /projects", a.createProject, operation{tag: "Projects", summary: "Create a project", out: projectJSON{},
+			in: []param{inName("name"), inName("path"), inNumber("namespace_id"), inText("description"), inVisibility, inFlag("packages_enabled"), inRegistryAccess}}},
+		{"GET /projects/{id}", a.showProject, operation{tag: "Projects", summary: "A project", out: projectJSON{}}},
+	}
+}
+
+var inRegistryAccess = inChoice("package_registry_access_level", "disabled", "private", "enabled", "public")
+
 // projectJSON is a project as everybody sees it who may know of it.
 type projectJSON struct {
 	ID                int64         `json:"id"`

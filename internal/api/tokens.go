@@ -28,6 +28,20 @@ var (
 
 // ---- personal access tokens
 
+func (a *API) personalTokenRoutes() []route {
+	const tag = "Personal access tokens"
+	return []route{
+		{"POST /users/{id}/personal_access_tokens", a.createPersonalToken, operation{tag: tag, summary: "Create a token for a user, as an administrator", out: personalTokenJSON{},
+			in: []param{inName("name").must(), inText("description"), inList("scopes", personalScopes...).must(), inDate("expires_at")}}},
+		{"GET /personal_access_tokens", a.listPersonalTokens, operation{tag: tag, summary: "Tokens", out: []personalTokenJSON{},
+			in: append([]param{inNumber("user_id"), inChoice("state", "active", "inactive")}, inPages...)}},
+		{"GET /personal_access_tokens/self", a.showOwnToken, operation{tag: tag, summary: "The token that the request came with", out: personalTokenJSON{}}},
+		{"DELETE /personal_access_tokens/self", a.revokeOwnToken, operation{tag: tag, summary: "Revoke the token that the request came with"}},
+		{"GET /personal_access_tokens/{id}", a.showPersonalToken, operation{tag: tag, summary: "A token", out: personalTokenJSON{}}},
+		{"DELETE /personal_access_tokens/{id}", a.revokePersonalToken, operation{tag: tag, summary: "Revoke a token"}},
+	}
+}
+
 type personalTokenJSON struct {
 	ID          int64     `json:"id"`
 	Name        string    `json:"name"`
@@ -212,6 +226,21 @@ func (a *API) ownToken(w http.ResponseWriter, r *http.Request) (*registry.Token,
 
 // ---- deploy tokens
 
+func (a *API) deployTokenRoutes() (routes []route) {
+	const tag = "Deploy tokens"
+	for prefix, in := range places {
+		prefix += "/deploy_tokens"
+		routes = append(routes,
+			route{"POST " + prefix, a.createDeployToken(in), operation{tag: tag, summary: "Create a deploy token", out: deployTokenJSON{},
+				in: []param{inName("name").must(), inText("username"), inList("scopes", deployScopes...).must(), inTime("expires_at")}}},
+			route{"GET " + prefix, a.listDeployTokens(in), operation{tag: tag, summary: "Deploy tokens", out: []deployTokenJSON{}, in: append([]param{inFlag("active")}, inPages...)}},
+			route{"GET " + prefix + "/{token_id}", a.showDeployToken(in), operation{tag: tag, summary: "A deploy token", out: deployTokenJSON{}}},
+			route{"DELETE " + prefix + "/{token_id}", a.revokeDeployToken(in), operation{tag: tag, summary: "Revoke a deploy token"}},
+		)
+	}
+	return routes
+}
+
 type deployTokenJSON struct {
 	ID        int64     `json:"id"`
 	Name      string    `json:"name"`
@@ -351,6 +380,19 @@ func (a *API) deployToken(c *call, r *http.Request, in finder) (*registry.Token,
 
 // ---- job tokens
 
+func (a *API) jobTokenRoutes() []route {
+	return []route{
+		{"POST /projects/{id}/job_tokens", a.createJobToken, operation{tag: "Job tokens", summary: "Create the token of a CI job", out: jobTokenJSON{},
+			in: []param{inName("ref"), inText("sha"), inText("web_url"), inName("source"), inNumber("expires_in").says("seconds")}}},
+	}
+}
+
+type jobTokenJSON struct {
+	Text      string       `json:"token"`
+	ExpiresAt timestamp    `json:"expires_at"`
+	Pipeline  pipelineJSON `json:"pipeline"`
+}
+
 // pipelineJSON is a CI run. It is numbered across the server and has no state here.
 type pipelineJSON struct {
 	ID        int64     `json:"id"`
@@ -417,9 +459,5 @@ func (a *API) createJobToken(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return writeJSON(w, http.StatusCreated, struct {
-		Text      string       `json:"token"`
-		ExpiresAt timestamp    `json:"expires_at"`
-		Pipeline  pipelineJSON `json:"pipeline"`
-	}{text, timestamp(expires), c.pipelineJSON(pipeline, c.who.User, "running")})
+	return writeJSON(w, http.StatusCreated, jobTokenJSON{text, timestamp(expires), c.pipelineJSON(pipeline, c.who.User, "running")})
 }

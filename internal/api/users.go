@@ -8,6 +8,18 @@ import (
 	"packhouse/internal/registry"
 )
 
+func (a *API) userRoutes() []route {
+	return []route{
+		{"GET /user", a.currentUser, operation{tag: "Users", summary: "The caller", out: profileJSON{}}},
+		{"GET /users", a.listUsers, operation{tag: "Users", summary: "Users", out: []profileJSON{},
+			in: append([]param{inText("username")}, inPages...)}},
+		{"POST /users", a.createUser, operation{tag: "Users", summary: "Create a user, as an administrator", out: profileJSON{}, also: []int{http.StatusConflict},
+			in: []param{inName("username").must(), inName("name").must(), inName("email").must(), inText("password"),
+				inFlag("reset_password"), inFlag("force_random_password"), inFlag("admin"), inFlag("external")}}},
+		{"GET /users/{id}", a.showUser, operation{tag: "Users", summary: "A user", out: profileJSON{}}},
+	}
+}
+
 // userJSON is a user as everybody who is signed in may see them.
 type userJSON struct {
 	ID        int64   `json:"id"`

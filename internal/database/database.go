@@ -293,7 +293,7 @@ func (db *DB) FileOfVersion(ctx context.Context, entries []int64, version string
 	// Nearly always there is one entry, with one package of that version: the query has one text, stays compiled, and
 	// has nothing to sort.
 	set, args := in([]any{version}, entries)
-	query := "SELECT " + fileColumns + " FROM packages p JOIN package_files f ON f.package_id = p.id WHERE p.version = $1 AND p.entry_id IN " + set + " AND " + installable
+	query := "SELECT " + fileColumns + " FROM packages p JOIN package_files f ON f.package_id = p.id WHERE p.version = $1 AND p.entry_id IN " + set + " AND f.status = 0 AND " + installable
 	ctx, cancel := db.bounded(ctx)
 	defer cancel()
 	if len(entries) > 1 {

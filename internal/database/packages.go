@@ -3,6 +3,7 @@ package database
 import (
 	"database/sql"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"packhouse/internal/registry"
@@ -34,6 +35,10 @@ func (t *tx) SetLatest(entry, pkg int64) error {
 
 func (t *tx) Entry(project int64, kind registry.Type, name string) (*registry.Entry, error) {
 	return get(t, scanEntry, "SELECT "+entryColumns+" FROM entries e WHERE e.project_id = $1 AND e.type = $2 AND e.name = $3", project, kind, name)
+}
+
+func (t *tx) EntryByID(id int64) (*registry.Entry, error) {
+	return get(t, scanEntry, "SELECT "+entryColumns+" FROM entries e WHERE e.id = $1", id)
 }
 
 func (t *tx) SearchEntries(f registry.EntryFilter) (entries []*registry.Entry, total int, err error) {
@@ -155,18 +160,91 @@ func (t *tx) CreatePackage(p *registry.Package) error {
 		searchText(p.Name+"\n"+p.Words))
 }
 
-// searchText is what a package is found by. PostgreSQL stores neither NUL nor broken UTF-8, and SQLite's LIKE stops at
-// a NUL; a publisher's description may hold both.
-func searchText(text string) string {
-	return strings.ToLower(strings.ReplaceAll(strings.ToValidUTF8(text, " "), "\x00", " "))
+// searchText is what a package is found by.
+func searchText(text string) string { return strings.ToLower(storable(text)) }
+
+// storable is a text that both databases take. PostgreSQL stores neither NUL nor broken UTF-8, and SQLite's LIKE stops
+// at a NUL; a publisher's description may hold both.
+func storable(text string) string {
+	return strings.ReplaceAll(strings.ToValidUTF8(text, " "), "\x00", " ")
 }
 
 func (t *tx) UpdatePackage(p *registry.Package) error {
 	return t.one("UPDATE packages SET status = $2, status_message = $3 WHERE id = $1", p.ID, p.Status, p.StatusMessage)
 }
 
-func (t *tx) DeletePackage(id int64) error {
-	return t.one("DELETE FROM packages WHERE id = $1", id)
+func (t *tx) MarkForDestruction(pkg int64) error {
+	if _, err := t.exec("DELETE FROM tags WHERE package_id = $1", pkg); err != nil {
+		return err
+	}
+	return t.one("UPDATE packages SET status = 4 WHERE id = $1 AND status <> 4", pkg)
+}
+
+func (t *tx) MarkFile(file int64) error {
+	return t.one("UPDATE package_files SET status = 4 WHERE id = $1 AND status <> 4", file)
+}
+
+// purgeBatch is how many rows a purge removes at once, so that publishers wait for it some milliseconds at most.
+const purgeBatch = 500
+
+// PurgeMarked removes files first: a package goes when it has none left.
+func (t *tx) PurgeMarked() (more bool, err error) {
+	for _, statement := range []string{
+		"DELETE FROM package_files WHERE id IN (SELECT id FROM package_files WHERE status = 4 LIMIT $1)",
+		"DELETE FROM package_files WHERE id IN (SELECT f.id FROM packages p JOIN package_files f ON f.package_id = p.id WHERE p.status = 4 LIMIT $1)",
+		`DELETE FROM packages WHERE id IN (SELECT p.id FROM packages p WHERE p.status = 4
+			AND NOT EXISTS (SELECT 1 FROM package_files f WHERE f.package_id = p.id) LIMIT $1)`,
+	} {
+		result, err := t.exec(statement, purgeBatch)
+		if err != nil {
+			return false, err
+		}
+		n, err := result.RowsAffected()
+		if err != nil {
+			return false, err
+		}
+		more = more || n == purgeBatch
+	}
+	return more, nil
+}
+
+// ListPackages implements [registry.Tx].
+func (t *tx) ListPackages(f registry.PackageFilter) ([]*registry.Package, int, error) {
+	c := conditions{}
+	if f.Project != 0 {
+		c.add("k.project_id = $?", f.Project)
+	} else {
+		if f.Direct {
+			c.add("p.namespace_id = $?", f.Group.ID)
+		} else {
+			c.add("p.lineage LIKE $?", lineageText(f.Group.Lineage)+"%")
+		}
+		c.visible(f.Viewer)
+	}
+	statuses := make([]string, len(f.Statuses))
+	for i, status := range f.Statuses {
+		statuses[i] = strconv.Itoa(int(status))
+	}
+	c.add("k.status IN (" + strings.Join(statuses, ", ") + ")")
+	if f.Type != "" {
+		c.add("k.type = $?", f.Type)
+	}
+	if f.Version != "" {
+		c.add("k.version = $?", f.Version)
+	}
+	for _, term := range f.Terms {
+		if len(term) > maxTerm || searchText(term) != strings.ToLower(term) {
+			return nil, 0, nil
+		}
+		c.add(`LOWER(k.name) LIKE $? ESCAPE '\'`, "%"+escapeLike(strings.ToLower(term))+"%")
+	}
+	column, direction := map[registry.PackageOrder]string{registry.ByCreation: "k.created_at", registry.ByName: "k.name", registry.ByVersion: "k.version",
+		registry.ByType: "k.type", registry.ByProjectPath: "p.path"}[f.Order], " ASC"
+	if f.Descending {
+		direction = " DESC"
+	}
+	return page(t, scanPackage, strings.ReplaceAll(packageColumns, "p.", "k."), "packages k JOIN projects p ON p.id = k.project_id", &c,
+		column+direction+", k.id"+direction, f.Limit, f.Offset)
 }
 
 func (t *tx) Package(id int64) (*registry.Package, error) {
@@ -192,15 +270,33 @@ func (t *tx) CreateFile(f *registry.File) error {
 		f.PackageID, f.Name, f.Size, f.MD5, f.SHA1, f.SHA256, f.SHA512, millis(f.CreatedAt))
 }
 
-const fileColumns = "f.id, f.package_id, f.name, f.size, f.md5, f.sha1, f.sha256, f.sha512, f.created_at"
+const fileColumns = "f.id, f.package_id, f.name, f.status, f.size, f.md5, f.sha1, f.sha256, f.sha512, f.created_at"
 
 func scanFile(row scanner) (*registry.File, error) {
 	f := &registry.File{}
-	return f, row.Scan(&f.ID, &f.PackageID, &f.Name, &f.Size, &f.MD5, &f.SHA1, &f.SHA256, &f.SHA512, asTime{&f.CreatedAt})
+	return f, row.Scan(&f.ID, &f.PackageID, &f.Name, &f.Status, &f.Size, &f.MD5, &f.SHA1, &f.SHA256, &f.SHA512, asTime{&f.CreatedAt})
 }
 
 func (t *tx) Files(pkg int64) ([]*registry.File, error) {
-	return list(t, scanFile, "SELECT "+fileColumns+" FROM package_files f WHERE f.package_id = $1 ORDER BY f.id", pkg)
+	return list(t, scanFile, "SELECT "+fileColumns+" FROM package_files f WHERE f.package_id = $1 AND f.status = 0 ORDER BY f.id", pkg)
+}
+
+func (t *tx) File(id int64) (*registry.File, error) {
+	return get(t, scanFile, "SELECT "+fileColumns+" FROM package_files f WHERE f.id = $1 AND f.status = 0", id)
+}
+
+func (t *tx) PageFiles(pkg int64, order string, descending bool, limit, offset int) ([]*registry.File, int, error) {
+	column, known := map[string]string{"id": "f.id", "created_at": "f.created_at, f.id", "file_name": "f.name, f.id"}[order]
+	if !known {
+		return nil, 0, fmt.Errorf("files have no order %q", order)
+	}
+	if descending {
+		column = strings.ReplaceAll(column, ",", " DESC,") + " DESC"
+	}
+	c := conditions{}
+	c.add("f.package_id = $?", pkg)
+	c.add("f.status = 0")
+	return page(t, scanFile, fileColumns, "package_files f", &c, column, limit, offset)
 }
 
 // ---- fragments

@@ -276,6 +276,14 @@ func (t *tx) CreatePipeline(p *registry.Pipeline) error {
 		p.ProjectID, nullable(p.UserID), p.Ref, p.SHA, p.Source, p.WebURL, millis(p.CreatedAt))
 }
 
+func (t *tx) Pipelines(ids []int64) ([]*registry.Pipeline, error) {
+	set, args := in(nil, ids)
+	return list(t, func(row scanner) (*registry.Pipeline, error) {
+		p := &registry.Pipeline{}
+		return p, row.Scan(&p.ID, &p.ProjectID, asID{&p.UserID}, &p.Ref, &p.SHA, &p.Source, &p.WebURL, asTime{&p.CreatedAt})
+	}, "SELECT id, project_id, user_id, ref, sha, source, web_url, created_at FROM pipelines WHERE id IN "+set+" ORDER BY id DESC", args...)
+}
+
 func (t *tx) DeleteExpiredJobs(before time.Time) error {
 	if _, err := t.exec("DELETE FROM tokens WHERE kind = 'job' AND expires_at <> 0 AND expires_at < $1", millis(before)); err != nil {
 		return err

@@ -65,8 +65,8 @@ func HashPassword(password string) (string, error) {
 	return string(hash), nil
 }
 
-// hostOf takes the port off an address.
-func hostOf(address string) string {
+// HostOf takes the port off an address.
+func HostOf(address string) string {
 	if host, _, err := net.SplitHostPort(address); err == nil {
 		return host
 	}
@@ -80,7 +80,7 @@ var errSignIn = Errorf(Unauthenticated, "Incorrect username or password")
 // SignIn returns the user with that name and password, and otherwise Unauthenticated, whatever was wrong. Too many
 // attempts from an address (with or without a port) are Limited.
 func (r *Registry) SignIn(ctx context.Context, address, username, password string) (*User, error) {
-	address = hostOf(address)
+	address = HostOf(address)
 	if len(username) > 255 {
 		return nil, errSignIn
 	}
@@ -119,7 +119,7 @@ const loginLife = 10 * time.Minute
 // BeginLogin notes that a client at an address wants somebody to sign in. secret is for the client, to ask for the
 // token with; hash names the sign-in to the person, and opens nothing. Too many from an address are Limited.
 func (r *Registry) BeginLogin(ctx context.Context, address string) (secret string, hash []byte, err error) {
-	address = hostOf(address)
+	address = HostOf(address)
 	if !r.triesOfAddress.allow(address, 100*time.Millisecond, 200) {
 		return "", nil, errTooMany
 	}

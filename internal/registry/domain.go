@@ -214,6 +214,9 @@ const (
 // Status of a package or file, with GitLab's numbers.
 type Status int
 
+// Listed are the statuses of packages that lists show unless another is asked for.
+var Listed = []Status{Default, Failed, Deprecated}
+
 // The statuses.
 const (
 	Default            Status = 0
@@ -264,6 +267,7 @@ type File struct {
 	ID        int64
 	PackageID int64
 	Name      string
+	Status    Status // Default or PendingDestruction
 	Digests
 	CreatedAt time.Time
 }

@@ -7,8 +7,9 @@ import (
 
 // Registry is the rules about packages and the accounts that use them, over a store and the blobs.
 type Registry struct {
-	Store Store
-	Blobs Blobs
+	Store   Store
+	Blobs   Blobs
+	Formats []Format // all that packages can have
 
 	triesOfName, triesOfAddress limiter // of signing in
 }
@@ -76,6 +77,9 @@ func (r *Registry) Publish(ctx context.Context, format Format, p *Publication) (
 			if err := tx.CreateFile(&File{PackageID: pkg.ID, Name: file.Name, Digests: file.Content.Digests()}); err != nil {
 				return err
 			}
+		}
+		if err := tx.Record(&Event{Name: PackagePublished, ProjectID: pkg.ProjectID, Target: pkg.title()}); err != nil {
+			return err
 		}
 		// The contents come last, when nothing but the commit itself can fail any more.
 		for _, file := range p.Files {
@@ -244,7 +248,7 @@ func (r *Registry) Unpublish(ctx context.Context, format Format, project int64, 
 			if keep(p.Version) {
 				continue
 			}
-			if err := tx.DeletePackage(p.ID); err != nil {
+			if err := remove(tx, p); err != nil {
 				return err
 			}
 		}

@@ -68,8 +68,14 @@ type Tx interface {
 	UseToken(id int64, at time.Time) error
 
 	CreatePipeline(*Pipeline) error
+	Pipelines(ids []int64) ([]*Pipeline, error)
 	// DeleteExpiredJobs removes the job tokens that ended before a moment, and the pipelines that published nothing.
 	DeleteExpiredJobs(before time.Time) error
+
+	// Record writes a line of the audit log, with the actor of the transaction's context.
+	Record(*Event) error
+	// Events lists events, the newest first, and their total number.
+	Events(EventFilter) (events []*Event, total int, err error)
 
 	CreateLogin(*Login) error // and removes those that have expired
 	Login(hash []byte) (*Login, error)
@@ -83,20 +89,31 @@ type Tx interface {
 	// SetLatest says which package an entry shows as its latest version, and so by which words it is found; 0: none.
 	SetLatest(entry, pkg int64) error
 	Entry(project int64, t Type, name string) (*Entry, error)
+	EntryByID(id int64) (*Entry, error)
 	// SearchEntries lists entries that have a latest version, by name, and their total number.
 	SearchEntries(EntryFilter) (entries []*Entry, total int, err error)
 
 	// CreatePackage keeps the time of creation that it is given. It returns Conflict when the version exists in the entry, or name and version are claimed in RootID.
 	CreatePackage(*Package) error
 	UpdatePackage(*Package) error // status and its message
-	DeletePackage(id int64) error // with files, fragments and tags
+	// MarkForDestruction takes a package out of sight of all readers, and its tags away. PurgeMarked removes it.
+	MarkForDestruction(pkg int64) error
+	// MarkFile does the same with one file.
+	MarkFile(file int64) error
+	// PurgeMarked removes a part of what is marked, some hundred rows, and tells whether there may be more.
+	PurgeMarked() (more bool, err error)
 	Package(id int64) (*Package, error)
 	PackageByVersion(entry int64, version string) (*Package, error)
+	// ListPackages lists packages, and their total number.
+	ListPackages(PackageFilter) (packages []*Package, total int, err error)
 	// Packages are all of the entries that a client may install, oldest first.
 	Packages(entries []int64) ([]*Package, error)
 
 	CreateFile(*File) error
 	Files(pkg int64) ([]*File, error)
+	File(id int64) (*File, error)
+	// PageFiles is a part of the files of a package, and their total number. order is id, created_at or file_name.
+	PageFiles(pkg int64, order string, descending bool, limit, offset int) (files []*File, total int, err error)
 
 	// SetFragment stores a package's own piece of a kind of index document.
 	SetFragment(pkg int64, variant string, body []byte) error
@@ -128,6 +145,35 @@ type TokenFilter struct {
 	Active    bool // only those that may be used now
 	Inactive  bool // only those that may not
 }
+
+// PackageFilter selects packages of a project, or of the projects below a group that the viewer may see; zero values but
+// Limit do not restrict.
+type PackageFilter struct {
+	Project    int64    // 0: Group is set
+	Group      *Group   // with the groups below it
+	Direct     bool     // only the group's own projects
+	Viewer     Viewer   // of a group's list
+	Statuses   []Status // any of these
+	Type       Type
+	Version    string
+	Terms      []string // each must occur in the name, without regard to case
+	Order      PackageOrder
+	Descending bool
+	Limit      int
+	Offset     int
+}
+
+// PackageOrder is what a list of packages is ordered by, and then by id.
+type PackageOrder string
+
+// The orders, as GitLab names them.
+const (
+	ByCreation    PackageOrder = "created_at"
+	ByName        PackageOrder = "name"
+	ByVersion     PackageOrder = "version"
+	ByType        PackageOrder = "type"         // by GitLab's number of the type
+	ByProjectPath PackageOrder = "project_path" // by the project's own segment of its path
+)
 
 // EntryFilter selects entries for search.
 type EntryFilter struct {

@@ -28,7 +28,8 @@ func (s *Server) handler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began := time.Now()
 		id := requestID(r)
-		r = r.WithContext(context.WithValue(r.Context(), requestIDKey{}, id))
+		actor := &registry.Actor{}
+		r = r.WithContext(registry.WithActor(context.WithValue(r.Context(), requestIDKey{}, id), actor))
 		header := w.Header()
 		header["X-Request-Id"] = []string{id}
 		header["X-Content-Type-Options"] = nosniff
@@ -38,6 +39,7 @@ func (s *Server) handler() http.Handler {
 			r.Body = &patientBody{r.Body, http.NewResponseController(w)}
 		}
 		s.trustProxy(r)
+		actor.Address = registry.HostOf(r.RemoteAddr)
 		s.metrics.inFlight.Inc()
 		defer func() {
 			failure := recover()

@@ -69,10 +69,12 @@ type Server struct {
 	base     *url.URL // nil: as the request says
 	store    registry.Store
 	blobs    *blob.Disk
+	reg      *registry.Registry
 	gate     *access.Gate
 	http     *http.Server
 	metrics  *metrics
 	mux      *http.ServeMux
+	patterns []string // of all routes
 	draining atomic.Bool
 	answered atomic.Int64 // requests
 }
@@ -104,16 +106,17 @@ func New(ctx context.Context, config Config) (_ *Server, err error) {
 	if s.blobs, err = blob.OpenDisk(blobs); err != nil {
 		return nil, err
 	}
-	reg := &registry.Registry{Store: s.store, Blobs: s.blobs}
+	reg := &registry.Registry{Store: s.store, Blobs: s.blobs, Formats: []registry.Format{npm.Format}}
+	s.reg = reg
 	if err := s.firstStart(ctx, reg); err != nil {
 		return nil, err
 	}
 	s.gate = access.NewGate(s.store)
 	npmHandler := &npm.Handler{Registry: reg, Gate: s.gate, Documents: document.NewCache(config.DocumentCache), BaseURL: s.BaseURL,
 		MaxFile: config.MaxFile, MaxMetadata: config.MaxMetadata}
-	npmHandler.Routes(s.mux)
-	api.New(reg, s.gate, s.BaseURL, config.Version, config.Revision).Routes(s.mux)
-	(&web.Handler{Registry: reg, BaseURL: s.BaseURL}).Routes(s.mux)
+	npmHandler.Routes(s.handle)
+	api.New(reg, s.gate, s.BaseURL, config.Version, config.Revision).Routes(s.handle)
+	(&web.Handler{Registry: reg, BaseURL: s.BaseURL}).Routes(s.handle)
 	s.operationRoutes()
 	s.http = &http.Server{
 		Handler:           s.handler(),
@@ -125,6 +128,15 @@ func New(ctx context.Context, config Config) (_ *Server, err error) {
 	}
 	return s, nil
 }
+
+// handle registers a route.
+func (s *Server) handle(pattern string, handler http.Handler) {
+	s.patterns = append(s.patterns, pattern)
+	s.mux.Handle(pattern, handler)
+}
+
+// Patterns are those of all routes, for whoever checks that each has its tests.
+func (s *Server) Patterns() []string { return s.patterns }
 
 // firstStart creates root, and shows once what it generated: on the terminal, not in the log.
 func (s *Server) firstStart(ctx context.Context, reg *registry.Registry) error {
@@ -238,6 +250,9 @@ func (s *Server) background(ctx context.Context) {
 		if err := s.gate.FlushUsed(context.WithoutCancel(ctx)); err != nil {
 			slog.Error("note the use of tokens", "err", err)
 		}
+		if err := s.reg.Purge(context.WithoutCancel(ctx)); err != nil {
+			slog.Error("remove what is marked for destruction", "err", err)
+		}
 		if now := time.Now(); now.Sub(swept) > sweepInterval {
 			swept = now
 			if err := s.store.Write(context.WithoutCancel(ctx), func(tx registry.Tx) error { return tx.DeleteExpiredJobs(now.Add(-sweepInterval)) }); err != nil {
@@ -264,16 +279,16 @@ func (s *Server) Close() error {
 
 // operationRoutes are for those who run the server.
 func (s *Server) operationRoutes() {
-	s.mux.HandleFunc("GET /-/health", func(w http.ResponseWriter, r *http.Request) {
+	s.handle("GET /-/health", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		w.Write([]byte("Packhouse OK"))
-	})
-	s.mux.HandleFunc("GET /-/liveness", func(w http.ResponseWriter, r *http.Request) {
+	}))
+	s.handle("GET /-/liveness", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		writeJSON(w, http.StatusOK, map[string]string{"status": "ok"})
-	})
-	s.mux.HandleFunc("GET /-/readiness", s.readiness)
-	s.mux.HandleFunc("GET /metrics", s.serveMetrics)
-	s.mux.HandleFunc(everything, s.noRoute)
+	}))
+	s.handle("GET /-/readiness", http.HandlerFunc(s.readiness))
+	s.handle("GET /metrics", http.HandlerFunc(s.serveMetrics))
+	s.handle(everything, http.HandlerFunc(s.noRoute))
 }
 
 // readiness tells a balancer whether to send requests here: not while the server stops, nor without its stores.

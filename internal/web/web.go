@@ -24,17 +24,17 @@ type Handler struct {
 	BaseURL  func(*http.Request) string
 }
 
-// Routes registers the pages.
-func (h *Handler) Routes(mux *http.ServeMux) {
+// Routes hands the patterns of the pages to handle.
+func (h *Handler) Routes(handle func(pattern string, handler http.Handler)) {
 	assets, err := fs.Sub(files, "assets")
 	if err != nil {
 		panic(err) // the folder is part of the program
 	}
-	mux.Handle("GET /-/assets/", http.StripPrefix("/-/assets/", http.FileServerFS(assets)))
-	mux.HandleFunc("GET /{$}", h.home)
-	mux.HandleFunc("GET /-/login/{id}", h.loginForm)
+	handle("GET /-/assets/", http.StripPrefix("/-/assets/", http.FileServerFS(assets)))
+	handle("GET /{$}", http.HandlerFunc(h.home))
+	handle("GET /-/login/{id}", http.HandlerFunc(h.loginForm))
 	// Another site must not be able to send the form.
-	mux.Handle("POST /-/login/{id}", http.NewCrossOriginProtection().Handler(http.HandlerFunc(h.login)))
+	handle("POST /-/login/{id}", http.NewCrossOriginProtection().Handler(http.HandlerFunc(h.login)))
 }
 
 func render(w http.ResponseWriter, r *http.Request, status int, page string, data any) {

@@ -50,6 +50,12 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, "the log holds a secret:", line)
 		code = 1
 	}
+	for line := range strings.Lines(shared.Log()) {
+		if strings.Contains(line, "a parameter is read that the table of routes does not name") {
+			fmt.Fprintln(os.Stderr, "the OpenAPI document lacks a parameter:", line)
+			code = 1
+		}
+	}
 	return code
 }
 

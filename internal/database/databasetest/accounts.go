@@ -535,7 +535,7 @@ func testAccessRevision(t *testing.T, s *store) {
 		{"touch an entry", false, func(tx registry.Tx) error { _, err := tx.TouchEntry(p.ID, registry.NPM, "pack"); return err }},
 		{"update a package", false, func(tx registry.Tx) error { return tx.UpdatePackage(pkg) }},
 		{"delete a tag", false, func(tx registry.Tx) error { return tx.DeleteTag(entry.ID, "latest") }},
-		{"delete a package", false, func(tx registry.Tx) error { return tx.DeletePackage(pkg.ID) }},
+		{"delete a package", false, func(tx registry.Tx) error { return tx.MarkForDestruction(pkg.ID) }},
 		{"read", false, func(tx registry.Tx) error { _, err := tx.User(ada.ID); return err }},
 	} {
 		before := s.accessRevision()

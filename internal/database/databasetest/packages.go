@@ -140,7 +140,7 @@ func testPublish(t *testing.T, s *store) {
 	wantKind(t, "a package that is not there", s.attempt(func(tx registry.Tx) error { _, err := tx.Package(4711); return err }), registry.NotFound)
 	wantKind(t, "a version that is not there", s.attempt(func(tx registry.Tx) error { _, err := tx.PackageByVersion(e.ID, "2"); return err }), registry.NotFound)
 	wantKind(t, "an update of nothing", s.attempt(func(tx registry.Tx) error { return tx.UpdatePackage(&registry.Package{ID: 4711}) }), registry.NotFound)
-	wantKind(t, "a deletion of nothing", s.attempt(func(tx registry.Tx) error { return tx.DeletePackage(4711) }), registry.NotFound)
+	wantKind(t, "a deletion of nothing", s.attempt(func(tx registry.Tx) error { return tx.MarkForDestruction(4711) }), registry.NotFound)
 }
 
 // fragments of entries, as EachFragment orders them.
@@ -413,6 +413,7 @@ func testUnpublish(t *testing.T, s *store) {
 	if e.Revision <= seen+1 {
 		t.Errorf("unpublish took the revision from %d to %d", seen+1, e.Revision)
 	}
+	must(t, s.Purge(t.Context()))
 	if files := find(s, func(tx registry.Tx) ([]*registry.File, error) { return tx.Files(gone.ID) }); len(files) != 0 {
 		t.Errorf("files of what is gone: %v", files)
 	}

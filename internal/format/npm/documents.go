@@ -239,7 +239,7 @@ func (h *Handler) describe(tx registry.Tx, j *jsonWriter, packages []*registry.P
 	}
 	j.field("maintainers", maintainers)
 
-	latest := registry.Latest(format, packages, tags)
+	latest := registry.Latest(Format, packages, tags)
 	err := tx.Fragments([]int64{latest.ID}, full, func(_ *registry.Package, body []byte) error {
 		var manifest map[string]json.RawMessage
 		if err := json.Unmarshal(bytes.ReplaceAll(body, []byte{0}, nil), &manifest); err != nil {
@@ -267,7 +267,7 @@ func distTags(packages []*registry.Package, tags []*registry.Tag) map[string]str
 	for _, tag := range tags {
 		shown[tag.Name] = tag.Version
 	}
-	if latest := registry.Latest(format, packages, tags); latest != nil {
+	if latest := registry.Latest(Format, packages, tags); latest != nil {
 		shown[registry.LatestTag] = latest.Version
 	}
 	return shown

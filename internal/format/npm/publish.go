@@ -64,7 +64,7 @@ func (h *Handler) put(w http.ResponseWriter, q *request, name string) error {
 	if err != nil {
 		return err
 	}
-	err = h.Registry.Publish(q.Context(), format, publication)
+	err = h.Registry.Publish(q.Context(), Format, publication)
 	if registry.KindOf(err) == registry.Conflict {
 		return h.conflict(q, project, name, publication.Package.Version)
 	}
@@ -251,7 +251,7 @@ func (h *Handler) deprecate(w http.ResponseWriter, q *request, f *found, project
 	if len(reasons) == 0 {
 		return registry.Errorf(registry.Invalid, `"package versions to deprecate" not given`)
 	}
-	if err := packageError(h.Registry.Deprecate(q.Context(), format, project.ID, name, reasons)); err != nil {
+	if err := packageError(h.Registry.Deprecate(q.Context(), Format, project.ID, name, reasons)); err != nil {
 		return err
 	}
 	return writeJSON(w, http.StatusOK, map[string]any{"success": true, "ok": true})
@@ -328,7 +328,7 @@ func (h *Handler) unpublish(w http.ResponseWriter, q *request, project *registry
 	if err != nil {
 		return registry.Errorf(registry.Conflict, "the revision %.64q is not one of this package; fetch it and try again", rev)
 	}
-	if err := packageError(h.Registry.Unpublish(q.Context(), format, project.ID, name, revision, keep)); err != nil {
+	if err := packageError(h.Registry.Unpublish(q.Context(), Format, project.ID, name, revision, keep)); err != nil {
 		return err
 	}
 	return writeJSON(w, http.StatusOK, map[string]any{"ok": true})
@@ -377,7 +377,7 @@ func (h *Handler) setTag(w http.ResponseWriter, q *request, name, tag string) er
 	if err := validTag(tag); err != nil {
 		return err
 	}
-	if err := packageError(h.Registry.SetTag(q.Context(), format, project.ID, name, tag, version)); err != nil {
+	if err := packageError(h.Registry.SetTag(q.Context(), Format, project.ID, name, tag, version)); err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusNoContent)
@@ -393,7 +393,7 @@ func (h *Handler) deleteTag(w http.ResponseWriter, q *request, name, tag string)
 	if strings.TrimSpace(tag) == "" {
 		return registry.Errorf(registry.Invalid, `"Tag" not given`)
 	}
-	err = h.Registry.DeleteTag(q.Context(), format, project.ID, name, tag)
+	err = h.Registry.DeleteTag(q.Context(), Format, project.ID, name, tag)
 	if registry.KindOf(err) == registry.NotFound {
 		return registry.Errorf(registry.NotFound, "404 Package tag Not Found")
 	}

@@ -14,8 +14,8 @@ import (
 	"packhouse/internal/registry"
 )
 
-// format is npm as the domain sees it.
-var format = registry.Format{Type: registry.NPM, Compare: func(a, b string) int {
+// Format is npm as the domain sees it.
+var Format = registry.Format{Type: registry.NPM, Compare: func(a, b string) int {
 	x, errX := parseVersion(a)
 	y, errY := parseVersion(b)
 	if errX != nil || errY != nil {
@@ -35,9 +35,9 @@ type Handler struct {
 	MaxMetadata int64 // bytes of everything else in one request
 }
 
-// Routes registers the three prefixes. What follows them is matched here, on the escaped path: a scope's slash may
+// Routes hands the patterns of the three prefixes to handle. What follows them is matched here, on the escaped path: a scope's slash may
 // come raw or escaped.
-func (h *Handler) Routes(mux *http.ServeMux) {
+func (h *Handler) Routes(handle func(pattern string, handler http.Handler)) {
 	for _, prefix := range []string{
 		"/api/v4/projects/{project}/packages/npm",
 		"/api/v4/groups/{group}/-/packages/npm",
@@ -45,15 +45,15 @@ func (h *Handler) Routes(mux *http.ServeMux) {
 	} {
 		slashes := strings.Count(prefix, "/") + 1
 		// Without this, the mux would redirect there.
-		mux.HandleFunc(prefix, func(w http.ResponseWriter, r *http.Request) { writeError(w, r, errRoute) })
-		mux.HandleFunc(prefix+"/{rest...}", func(w http.ResponseWriter, r *http.Request) {
+		handle(prefix, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { writeError(w, r, errRoute) }))
+		handle(prefix+"/{rest...}", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			escaped := r.URL.EscapedPath()
 			at := nth(escaped, '/', slashes)
 			q := &request{r, h.BaseURL(r) + escaped[:at], escaped[at+1:], r.PathValue("project"), r.PathValue("group")}
 			if err := h.route(w, q); err != nil {
 				writeError(w, r, err)
 			}
-		})
+		}))
 	}
 }
 

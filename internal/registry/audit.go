@@ -1,0 +1,78 @@
+package registry
+
+import (
+	"context"
+	"time"
+)
+
+// Actor is on whose behalf something is done. It travels in the context of a request, so that no function on the way
+// has to hand it on; work in the background has none.
+type Actor struct {
+	UserID  int64     // 0: nobody, or a deploy token
+	TokenID int64     // 0: nobody, or a password
+	Kind    TokenKind // of the token
+	Name    string    // of the user or the deploy token
+	Address string    // without a port
+}
+
+type actorKey struct{}
+
+// WithActor lets ActorOf find the actor. Its fields are filled in once it is known who asks.
+func WithActor(ctx context.Context, actor *Actor) context.Context {
+	return context.WithValue(ctx, actorKey{}, actor)
+}
+
+// ActorOf is the actor of a context, or nil.
+func ActorOf(ctx context.Context) *Actor {
+	actor, _ := ctx.Value(actorKey{}).(*Actor)
+	return actor
+}
+
+// Event is a line of the audit log: an actor did something to a target. Tx.Record writes it in the transaction of the
+// change itself, so that there is never the one without the other.
+type Event struct {
+	ID        int64
+	CreatedAt time.Time
+	Name      string // see the constants
+	ProjectID int64  // one of ProjectID and GroupID is set, or neither: the server as a whole
+	GroupID   int64
+	Target    string // what it was done to, as people name it: "npm @acme/hello 1.0.0"
+	Detail    string // what else there is to know: "developer, until 2026-01-31"
+	Actor
+}
+
+// Names of events.
+const (
+	PackagePublished   = "package_published"
+	PackageDeleted     = "package_deleted"
+	PackageChanged     = "package_changed" // deprecated, tagged, yanked
+	PackageFileDeleted = "package_file_deleted"
+	UserCreated        = "user_created"
+	UserChanged        = "user_changed"
+	UserDeleted        = "user_deleted"
+	GroupCreated       = "group_created"
+	GroupChanged       = "group_changed"
+	GroupDeleted       = "group_deleted" // or marked for it
+	GroupRestored      = "group_restored"
+	ProjectCreated     = "project_created"
+	ProjectChanged     = "project_changed"
+	ProjectDeleted     = "project_deleted" // or marked for it
+	ProjectRestored    = "project_restored"
+	MemberAdded        = "member_added"
+	MemberChanged      = "member_changed"
+	MemberRemoved      = "member_removed"
+	TokenCreated       = "token_created"
+	TokenRotated       = "token_rotated"
+	TokenRevoked       = "token_revoked"
+	SettingsChanged    = "settings_changed"
+)
+
+// EventFilter selects events; zero values but Limit do not restrict.
+type EventFilter struct {
+	ProjectID int64
+	GroupID   int64
+	After     time.Time
+	Before    time.Time
+	Limit     int
+	Offset    int
+}

@@ -1,0 +1,103 @@
+package registry
+
+import (
+	"context"
+	"slices"
+)
+
+// Removal has two steps, so that a package of any size goes at once: marking takes it out of sight of all readers, in
+// one transaction with the revision of its entry; Purge removes the rows, later and bit by bit.
+
+// title names a package to people.
+func (p *Package) title() string { return string(p.Type) + " " + p.Name + " " + p.Version }
+
+// format is that of a type. A store may hold packages of formats that this server does not have.
+func (r *Registry) format(t Type) Format {
+	if i := slices.IndexFunc(r.Formats, func(f Format) bool { return f.Type == t }); i >= 0 {
+		return r.Formats[i]
+	}
+	return Format{Type: t, Compare: func(a, b string) int { return 0 }} // of equal ones, the newest is the latest
+}
+
+// remove marks a package within a transaction that holds its entry; the caller finds the latest version anew.
+func remove(tx Tx, p *Package) error {
+	if err := tx.MarkForDestruction(p.ID); err != nil {
+		return err
+	}
+	return tx.Record(&Event{Name: PackageDeleted, ProjectID: p.ProjectID, Target: p.title()})
+}
+
+// Delete removes a package. may is asked within the transaction. It returns NotFound when somebody was faster.
+func (r *Registry) Delete(ctx context.Context, pkg int64, may func(Tx, *Package) error) error {
+	return r.Store.Write(ctx, func(tx Tx) error {
+		p, entry, err := hold(tx, pkg)
+		if err != nil {
+			return err
+		}
+		if err := may(tx, p); err != nil {
+			return err
+		}
+		if err := remove(tx, p); err != nil {
+			return err
+		}
+		return findLatest(tx, r.format(p.Type), entry.ID)
+	})
+}
+
+// DeleteFile removes one file of a package. The package stays, also without files.
+func (r *Registry) DeleteFile(ctx context.Context, pkg, file int64, may func(Tx, *Package) error) error {
+	return r.Store.Write(ctx, func(tx Tx) error {
+		p, _, err := hold(tx, pkg)
+		if err != nil {
+			return err
+		}
+		if err := may(tx, p); err != nil {
+			return err
+		}
+		f, err := tx.File(file)
+		if err == nil && f.PackageID != p.ID {
+			err = Errorf(NotFound, "404 Not found")
+		}
+		if err != nil {
+			return err
+		}
+		if err := tx.MarkFile(file); err != nil {
+			return err
+		}
+		return tx.Record(&Event{Name: PackageFileDeleted, ProjectID: p.ProjectID, Target: p.title(), Detail: f.Name})
+	})
+}
+
+// hold reads a package and bumps the revision of its entry, which holds both against other writers. It returns NotFound
+// for one that is marked.
+func hold(tx Tx, pkg int64) (*Package, *Entry, error) {
+	p, err := tx.Package(pkg)
+	if err != nil {
+		return nil, nil, err
+	}
+	entry, err := tx.EntryByID(p.EntryID)
+	if err != nil {
+		return nil, nil, err
+	}
+	if entry, err = tx.TouchEntry(entry.ProjectID, entry.Type, entry.Name); err != nil {
+		return nil, nil, err
+	}
+	if p, err = tx.Package(pkg); err == nil && p.Status == PendingDestruction {
+		err = Errorf(NotFound, "404 Not found")
+	}
+	return p, entry, err
+}
+
+// Purge removes all that is marked, in small transactions between which others have their turn.
+func (r *Registry) Purge(ctx context.Context) error {
+	for more := true; more; {
+		err := r.Store.Write(ctx, func(tx Tx) (err error) {
+			more, err = tx.PurgeMarked()
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
