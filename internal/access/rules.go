@@ -13,10 +13,14 @@ type Action int
 // The actions, each with what it takes; rules below is the table.
 const (
 	Read    Action = iota // list and pull packages
-	Publish               // publish packages, set tags
+	Publish               // publish packages, set tags; mint job tokens
 	Delete                // delete, deprecate, unpublish
-	Manage                // members, tokens, settings
-	Own                   // what only owners may
+
+	CreateProject  // in a group
+	CreateSubgroup // in a group
+	Inspect        // see deploy tokens, settings, the audit log
+	Manage         // a project's members, tokens and settings
+	Own            // a group's members, tokens and settings; delete, move and restore either
 )
 
 // rules says for each action the level that a user needs and the scopes that let a token do it. Reading takes no
@@ -29,9 +33,16 @@ var rules = map[Action]struct {
 	Read:    {registry.Guest, []string{registry.ScopeAPI, registry.ScopeReadAPI, registry.ScopeReadPackage, registry.ScopeWritePackage}, []string{registry.ScopeReadPackage, registry.ScopeWritePackage}},
 	Publish: {registry.Developer, []string{registry.ScopeAPI, registry.ScopeWritePackage}, []string{registry.ScopeWritePackage}},
 	Delete:  {registry.Maintainer, []string{registry.ScopeAPI, registry.ScopeWritePackage}, []string{registry.ScopeWritePackage}},
-	Manage:  {registry.Maintainer, []string{registry.ScopeAPI}, nil},
-	Own:     {registry.Owner, []string{registry.ScopeAPI}, nil},
+
+	CreateProject:  {registry.Developer, []string{registry.ScopeAPI}, nil},
+	CreateSubgroup: {registry.Maintainer, []string{registry.ScopeAPI}, nil},
+	Inspect:        {registry.Maintainer, []string{registry.ScopeAPI, registry.ScopeReadAPI}, nil},
+	Manage:         {registry.Maintainer, []string{registry.ScopeAPI}, nil},
+	Own:            {registry.Owner, []string{registry.ScopeAPI}, nil},
 }
+
+// Level is the least level of a user who may do it.
+func (a Action) Level() registry.Level { return rules[a].level }
 
 var (
 	errAnonymous = registry.Errorf(registry.Unauthenticated, "401 Unauthorized")

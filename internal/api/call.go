@@ -65,10 +65,10 @@ func (a *API) signedIn(w http.ResponseWriter, r *http.Request, alsoRead ...strin
 	return c, err
 }
 
-// atLeast says whether a caller of this level may do what takes the other.
-func (c *call) atLeast(level, least registry.Level) error {
+// may says whether a caller of this level may do something. The scopes of their token were checked before.
+func (c *call) may(level registry.Level, action access.Action) error {
 	switch {
-	case level >= least:
+	case level >= action.Level():
 		return nil
 	case c.who.User == nil:
 		return errAnonymous
@@ -134,7 +134,7 @@ type place struct {
 	groupID, projectID int64          // one of them is set
 	above              []int64        // the namespaces above it
 	level              registry.Level // of the caller
-	manager            registry.Level // who may change members and tokens
+	manage             access.Action  // to change its members, tokens and settings
 }
 
 // places are the routes that projects and groups have alike.
@@ -148,7 +148,7 @@ func inProject(c *call) (*place, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &place{projectID: p.ID, above: p.Lineage, level: level, manager: registry.Maintainer}, nil
+	return &place{projectID: p.ID, above: p.Lineage, level: level, manage: access.Manage}, nil
 }
 
 func inGroup(c *call) (*place, error) {
@@ -156,5 +156,5 @@ func inGroup(c *call) (*place, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &place{groupID: g.ID, above: g.Lineage[:len(g.Lineage)-1], level: level, manager: registry.Owner}, nil
+	return &place{groupID: g.ID, above: g.Lineage[:len(g.Lineage)-1], level: level, manage: access.Own}, nil
 }

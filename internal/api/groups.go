@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strconv"
 
+	"packhouse/internal/access"
 	"packhouse/internal/registry"
 )
 
@@ -95,7 +96,7 @@ func (a *API) createGroup(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return err
 		}
-		if err := c.atLeast(level, registry.Maintainer); err != nil {
+		if err := c.may(level, access.CreateSubgroup); err != nil {
 			return err
 		}
 		if group.Visibility.Exceeds(parent.Visibility) {

@@ -100,7 +100,7 @@ func (a *API) createMember(in finder) handler {
 		if err != nil {
 			return err
 		}
-		if err := c.atLeast(place.level, place.manager); err != nil {
+		if err := c.may(place.level, place.manage); err != nil {
 			return err
 		}
 		switch {

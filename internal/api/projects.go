@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"packhouse/internal/access"
 	"packhouse/internal/registry"
 )
 
@@ -201,7 +202,7 @@ func (c *call) namespaceForProjects(id int64) (*registry.Group, error) {
 	switch {
 	case err != nil:
 		return nil, err
-	case level < registry.Developer:
+	case level < access.CreateProject.Level():
 		return nil, notValid
 	case namespace.OwnerID == c.who.User.ID && c.who.User.External:
 		return nil, errForbidden // external users work in the groups of others

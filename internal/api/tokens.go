@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"time"
 
+	"packhouse/internal/access"
 	"packhouse/internal/registry"
 )
 
@@ -277,7 +278,7 @@ func (a *API) createDeployToken(in finder) handler {
 		if err != nil {
 			return err
 		}
-		if err := c.atLeast(place.level, place.manager); err != nil {
+		if err := c.may(place.level, place.manage); err != nil {
 			return err
 		}
 		switch {
@@ -311,7 +312,7 @@ func (a *API) listDeployTokens(in finder) handler {
 		if err != nil {
 			return err
 		}
-		if err := c.atLeast(place.level, registry.Maintainer); err != nil {
+		if err := c.may(place.level, access.Inspect); err != nil {
 			return err
 		}
 		filter := registry.TokenFilter{Kind: registry.DeployToken, GroupID: place.groupID, ProjectID: place.projectID, Active: active}
@@ -347,7 +348,7 @@ func (a *API) revokeDeployToken(in finder) handler {
 		if err != nil {
 			return err
 		}
-		if err := c.atLeast(place.level, place.manager); err != nil {
+		if err := c.may(place.level, place.manage); err != nil {
 			return err
 		}
 		if err := a.revoke(r, token.ID); err != nil {
@@ -368,7 +369,7 @@ func (a *API) deployToken(c *call, r *http.Request, in finder) (*registry.Token,
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := c.atLeast(place.level, registry.Maintainer); err != nil {
+	if err := c.may(place.level, access.Inspect); err != nil {
 		return nil, nil, err
 	}
 	token, err := a.token(r, id)
@@ -450,7 +451,7 @@ func (a *API) createJobToken(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := c.atLeast(level, registry.Developer); err != nil {
+	if err := c.may(level, access.Publish); err != nil {
 		return err
 	}
 	pipeline.ProjectID = project.ID
