@@ -3,6 +3,7 @@
 #
 #   yarn (1), yarn-berry, pnpm (12, the native one), pnpm10, bun
 #                                     pinned by test/tools/package-lock.json
+#   schemathesis, python-gitlab       pinned by test/tools/requirements.txt
 #   initdb, pg_ctl, …, nginx, wrk     Debian packages
 #
 # The files go to a cache folder outside the tree; bin/tools gets one link (or
@@ -52,6 +53,30 @@ npm_clients() {
 	link pnpm10 "$modules/pnpm/bin/pnpm.cjs"
 	link yarn "$modules/yarn/bin/yarn.js"
 	wrap yarn-berry node "$modules/@yarnpkg/cli-dist/bin/yarn.js"
+}
+
+# One virtual environment for all; bin/tools/python runs its interpreter.
+python_clients() {
+	command -v python3 >/dev/null || fail "python3 is missing: install Python 3.11 or later"
+	python3 -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' || fail "$(python3 --version) with its module venv is needed as 3.11 or later"
+	local pins=$root/test/tools/requirements.txt
+	local folder=$cache/python-clients-$({ python3 -VV; cat "$pins"; } | sha256sum | cut -c1-16)
+	if [ ! -e "$folder/complete" ]; then
+		# An environment cannot be moved, so it is made in its place, by one run at a time.
+		exec {lock}>"$folder.lock"
+		flock "$lock"
+		if [ ! -e "$folder/complete" ]; then
+			rm -rf "$folder"
+			python3 -m venv "$folder"
+			"$folder/bin/pip" install --quiet --disable-pip-version-check --require-hashes --requirement "$pins"
+			"$folder/bin/schemathesis" --version >/dev/null || fail "schemathesis does not run on this machine"
+			"$folder/bin/python" -c 'import gitlab' || fail "python-gitlab does not run on this machine"
+			touch "$folder/complete"
+		fi
+		exec {lock}>&-
+	fi
+	wrap python "$folder/bin/python" # by a link it would not find its environment
+	link schemathesis "$folder/bin/schemathesis"
 }
 
 # Where Debian packages put their programs, newest PostgreSQL last.
@@ -121,14 +146,17 @@ extract_debian() {
 }
 
 npm_clients
+python_clients
 debian_packages
 
 cd "$tools"
 for program in initdb pg_ctl postgres psql nginx wrk; do
 	[ -x "$program" ] || fail "$program is not there after all"
 done
-printf '%-10s %s\n' \
+printf '%-13s %s\n' \
 	npm "$(npm --version)" yarn "$(./yarn --version)" yarn-berry "$(./yarn-berry --version)" \
 	pnpm "$(./pnpm --version) and $(./pnpm10 --version)" bun "$(./bun --version)" \
+	schemathesis "$(./schemathesis --version | awk '{print $NF}')" \
+	python-gitlab "$(./python -c 'import gitlab; print(gitlab.__version__)')" \
 	postgres "$(./postgres --version | cut -d' ' -f3)" nginx "$(./nginx -v 2>&1 | cut -d/ -f2)" \
 	wrk "$({ ./wrk -v || true; } 2>&1 | awk 'NR == 1 {print $2}')"
