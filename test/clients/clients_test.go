@@ -1,7 +1,9 @@
-// Package clients proves Packhouse by the package managers that people use:
-// each script in testdata is a story told with real clients against a real
-// server. The commands that the scripts have beyond testscript's own stand in
-// commands_test.go.
+// Package clients proves Packhouse by the programs that people use: package
+// managers, and the GitLab clients that their scripts are written with. Each
+// script in testdata is a story told with real clients against a real server.
+// The commands that the scripts have beyond testscript's own stand in
+// commands_test.go. GitLab's Go client is driven in a module of its own,
+// gitlabgo.
 package clients
 
 import (
