@@ -134,14 +134,14 @@ func escapeLike(s string) string {
 
 // ---- packages
 
-const packageColumns = "p.id, p.project_id, p.entry_id, p.type, p.name, p.version, p.status, p.status_message, p.creator_id, p.pipeline_id, p.root_id, p.created_at, p.last_downloaded_at"
+const packageColumns = "p.id, p.project_id, p.entry_id, p.type, p.name, p.version, p.status, p.status_message, p.creator_id, p.pipeline_id, p.root_id, p.created_at, p.last_downloaded_at, p.download_count"
 
 // A client may install what is default, hidden or deprecated.
 const installable = "p.status IN (0, 1, 5)"
 
 func packageFields(p *registry.Package) []any {
 	return []any{&p.ID, &p.ProjectID, &p.EntryID, &p.Type, &p.Name, &p.Version, &p.Status, &p.StatusMessage, asID{&p.CreatorID}, asID{&p.PipelineID},
-		asID{&p.RootID}, asTime{&p.CreatedAt}, asTime{&p.LastDownloadedAt}}
+		asID{&p.RootID}, asTime{&p.CreatedAt}, asTime{&p.LastDownloadedAt}, &p.Downloads}
 }
 
 func scanPackage(row scanner) (*registry.Package, error) {
@@ -187,13 +187,16 @@ func (t *tx) MarkFile(file int64) error {
 // purgeBatch is how many rows a purge removes at once, so that publishers wait for it some milliseconds at most.
 const purgeBatch = 500
 
-// PurgeMarked removes files first: a package goes when it has none left.
+// PurgeMarked removes files and counts first: a package goes when it has none left.
 func (t *tx) PurgeMarked() (more bool, err error) {
 	for _, statement := range []string{
 		"DELETE FROM package_files WHERE id IN (SELECT id FROM package_files WHERE status = 4 LIMIT $1)",
 		"DELETE FROM package_files WHERE id IN (SELECT f.id FROM packages p JOIN package_files f ON f.package_id = p.id WHERE p.status = 4 LIMIT $1)",
+		`DELETE FROM downloads WHERE (package_id, day, file_id) IN (
+			SELECT d.package_id, d.day, d.file_id FROM packages p JOIN downloads d ON d.package_id = p.id WHERE p.status = 4 LIMIT $1)`,
 		`DELETE FROM packages WHERE id IN (SELECT p.id FROM packages p WHERE p.status = 4
-			AND NOT EXISTS (SELECT 1 FROM package_files f WHERE f.package_id = p.id) LIMIT $1)`,
+			AND NOT EXISTS (SELECT 1 FROM package_files f WHERE f.package_id = p.id)
+			AND NOT EXISTS (SELECT 1 FROM downloads d WHERE d.package_id = p.id) LIMIT $1)`,
 	} {
 		result, err := t.exec(statement, purgeBatch)
 		if err != nil {
@@ -270,11 +273,11 @@ func (t *tx) CreateFile(f *registry.File) error {
 		f.PackageID, f.Name, f.Size, f.MD5, f.SHA1, f.SHA256, f.SHA512, millis(f.CreatedAt))
 }
 
-const fileColumns = "f.id, f.package_id, f.name, f.status, f.size, f.md5, f.sha1, f.sha256, f.sha512, f.created_at"
+const fileColumns = "f.id, f.package_id, f.name, f.status, f.size, f.md5, f.sha1, f.sha256, f.sha512, f.created_at, f.download_count"
 
 func scanFile(row scanner) (*registry.File, error) {
 	f := &registry.File{}
-	return f, row.Scan(&f.ID, &f.PackageID, &f.Name, &f.Status, &f.Size, &f.MD5, &f.SHA1, &f.SHA256, &f.SHA512, asTime{&f.CreatedAt})
+	return f, row.Scan(&f.ID, &f.PackageID, &f.Name, &f.Status, &f.Size, &f.MD5, &f.SHA1, &f.SHA256, &f.SHA512, asTime{&f.CreatedAt}, &f.Downloads)
 }
 
 func (t *tx) Files(pkg int64) ([]*registry.File, error) {

@@ -4,16 +4,23 @@ import (
 	"mime"
 	"net/http"
 	"path"
+	"strings"
 	"time"
 
 	"packhouse/internal/registry"
 )
 
+// binary is the type of all files: what somebody uploaded must not become a page of this server. Several ranges at once
+// have another one.
+const binary = "application/octet-stream"
+
 // ServeFile answers a GET or HEAD for a package file whose reader has been authorized: with ranges and conditions
 // (RFC 9110), from disk by sendfile. Clients may keep it for good: only a version that was removed and published anew has
 // another content, and then its digest in the index, which clients compare, is another one too.
-func ServeFile(w http.ResponseWriter, r *http.Request, blobs registry.Blobs, file *registry.File) error {
-	blob, err := blobs.Open(r.Context(), file.SHA256)
+//
+// What is sent from its beginning, also as a first range, counts as a download.
+func ServeFile(w http.ResponseWriter, r *http.Request, reg *registry.Registry, file *registry.File) error {
+	blob, err := reg.Blobs.Open(r.Context(), file.SHA256)
 	if err != nil {
 		if registry.KindOf(err) == registry.NotFound {
 			// A row without its bytes is our fault, not an answer about the package.
@@ -25,8 +32,18 @@ func ServeFile(w http.ResponseWriter, r *http.Request, blobs registry.Blobs, fil
 	header := w.Header()
 	header.Set("ETag", `"`+file.SHA256+`"`)
 	header.Set("Cache-Control", "private, max-age=31536000, immutable")
-	header.Set("Content-Type", "application/octet-stream")
+	header.Set("Content-Type", binary)
 	header.Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": path.Base(file.Name)}))
 	http.ServeContent(w, r, "", time.Time{}, blob)
+	if r.Method == http.MethodGet && fromBeginning(header) {
+		reg.Downloads.Count(file)
+	}
 	return nil
+}
+
+// fromBeginning tells by the header of an answer of [http.ServeContent] whether it sent the content, or its first part.
+// Only these answers accept ranges.
+func fromBeginning(header http.Header) bool {
+	part := header.Get("Content-Range")
+	return header.Get("Accept-Ranges") != "" && (strings.HasPrefix(part, "bytes 0-") || part == "" && header.Get("Content-Type") == binary)
 }

@@ -1,6 +1,7 @@
 package document_test
 
 import (
+	"context"
 	"io"
 	"mime"
 	"net/http"
@@ -19,6 +20,7 @@ func TestServeFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { disk.Close() })
+	reg := &registry.Registry{Blobs: disk}
 	const content = "0123456789"
 	staged, err := disk.Stage(t.Context(), strings.NewReader(content))
 	if err != nil {
@@ -39,26 +41,33 @@ func TestServeFile(t *testing.T) {
 		status       int
 		body         string
 		contentRange string
+		counts       int64
 	}{
-		{"all", http.MethodGet, "", "", 200, content, ""},
-		{"HEAD", http.MethodHead, "", "", 200, "", ""},
-		{"a range", http.MethodGet, "Range", "bytes=2-4", 206, "234", "bytes 2-4/10"},
-		{"the rest", http.MethodGet, "Range", "bytes=7-", 206, "789", "bytes 7-9/10"},
-		{"the end", http.MethodGet, "Range", "bytes=-2", 206, "89", "bytes 8-9/10"},
-		{"behind the end", http.MethodGet, "Range", "bytes=10-", 416, "", "bytes */10"},
-		{"what is there already", http.MethodGet, "If-None-Match", tag, 304, "", ""},
-		{"another one there", http.MethodGet, "If-None-Match", `"x"`, 200, content, ""},
-		{"only this one", http.MethodGet, "If-Match", `"x"`, 412, "", ""},
-		{"compressed", http.MethodGet, "Accept-Encoding", "gzip", 200, content, ""},
+		{"all", http.MethodGet, "", "", 200, content, "", 1},
+		{"HEAD", http.MethodHead, "", "", 200, "", "", 0},
+		{"a range", http.MethodGet, "Range", "bytes=2-4", 206, "234", "bytes 2-4/10", 0},
+		{"the rest", http.MethodGet, "Range", "bytes=7-", 206, "789", "bytes 7-9/10", 0},
+		{"the end", http.MethodGet, "Range", "bytes=-2", 206, "89", "bytes 8-9/10", 0},
+		{"the first part", http.MethodGet, "Range", "bytes=0-3", 206, "0123", "bytes 0-3/10", 1},
+		{"all as a range", http.MethodGet, "Range", "bytes=0-", 206, content, "bytes 0-9/10", 1},
+		{"HEAD of a range", http.MethodHead, "Range", "bytes=0-", 206, "", "bytes 0-9/10", 0},
+		{"behind the end", http.MethodGet, "Range", "bytes=10-", 416, "", "bytes */10", 0},
+		{"what is there already", http.MethodGet, "If-None-Match", tag, 304, "", "", 0},
+		{"another one there", http.MethodGet, "If-None-Match", `"x"`, 200, content, "", 1},
+		{"only this one", http.MethodGet, "If-Match", `"x"`, 412, "", "", 0},
+		{"compressed", http.MethodGet, "Accept-Encoding", "gzip", 200, content, "", 1},
 	} {
 		r := httptest.NewRequest(test.method, "/file", nil)
 		if test.header != "" {
 			r.Header.Set(test.header, test.value)
 		}
 		w := httptest.NewRecorder()
-		if err := document.ServeFile(w, r, disk, file); err != nil {
+		if err := document.ServeFile(w, r, reg, file); err != nil {
 			t.Errorf("%s: %v", test.what, err)
 			continue
+		}
+		if got := counted(t, reg); got != test.counts {
+			t.Errorf("%s: counted as %d downloads, want %d", test.what, got, test.counts)
 		}
 		response := w.Result()
 		body, _ := io.ReadAll(response.Body)
@@ -73,9 +82,15 @@ func TestServeFile(t *testing.T) {
 		}
 	}
 
+	r := httptest.NewRequest(http.MethodGet, "/file", nil)
+	r.Header.Set("Range", "bytes=0-1,3-4")
+	if err := document.ServeFile(httptest.NewRecorder(), r, reg, file); err != nil || counted(t, reg) != 0 {
+		t.Errorf("several ranges: counted, or %v", err)
+	}
+
 	for _, name := range []string{"pack-1.0.0.tgz", `a "quoted"; name.zip`, "größe.whl", "../../etc/passwd", "folder/file.txt"} {
 		w := httptest.NewRecorder()
-		if err := document.ServeFile(w, httptest.NewRequest(http.MethodGet, "/file", nil), disk, &registry.File{Name: name, Digests: file.Digests}); err != nil {
+		if err := document.ServeFile(w, httptest.NewRequest(http.MethodGet, "/file", nil), reg, &registry.File{Name: name, Digests: file.Digests}); err != nil {
 			t.Fatal(err)
 		}
 		disposition, parameters, err := mime.ParseMediaType(w.Header().Get("Content-Disposition"))
@@ -90,8 +105,37 @@ func TestServeFile(t *testing.T) {
 	}
 
 	missing := &registry.File{Name: "x", Digests: registry.Digests{SHA256: strings.Repeat("0", 64)}}
+	counted(t, reg)
 	w := httptest.NewRecorder()
-	if err := document.ServeFile(w, httptest.NewRequest(http.MethodGet, "/file", nil), disk, missing); registry.KindOf(err) != registry.Fault || err == nil || w.Body.Len() > 0 {
+	if err := document.ServeFile(w, httptest.NewRequest(http.MethodGet, "/file", nil), reg, missing); registry.KindOf(err) != registry.Fault || err == nil || w.Body.Len() > 0 {
 		t.Errorf("a row without its bytes: %v, want a Fault and nothing written", err)
 	}
+	if counted(t, reg) != 0 {
+		t.Error("a file that was not there was counted")
+	}
+}
+
+// counted is how many downloads were counted since the last call.
+func counted(t *testing.T, reg *registry.Registry) (n int64) {
+	t.Helper()
+	if err := reg.Downloads.Flush(t.Context(), &counting{n: &n}); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// counting is a store that takes nothing but counts.
+type counting struct {
+	registry.Store
+	registry.Tx
+	n *int64
+}
+
+func (c *counting) Write(_ context.Context, f func(registry.Tx) error) error { return f(c) }
+
+func (c *counting) AddDownloads(rows []registry.Download) error {
+	for _, r := range rows {
+		*c.n += r.Count
+	}
+	return nil
 }

@@ -259,7 +259,8 @@ type Package struct {
 	RootID           int64  // top-level namespace in which name and version are claimed; 0: not claimed
 	Words            string // what search finds it by besides its name: description, keywords
 	CreatedAt        time.Time
-	LastDownloadedAt time.Time
+	LastDownloadedAt time.Time // some seconds late
+	Downloads        int64     // of all its files, also those that are gone; some seconds late
 }
 
 // File is one file of a package. Its bytes are the blob with its SHA-256.
@@ -270,6 +271,7 @@ type File struct {
 	Status    Status // Default or PendingDestruction
 	Digests
 	CreatedAt time.Time
+	Downloads int64 // some seconds late
 }
 
 // Tag names one version of an entry (npm: dist-tag).

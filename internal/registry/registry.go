@@ -11,6 +11,8 @@ type Registry struct {
 	Blobs   Blobs
 	Formats []Format // all that packages can have
 
+	Downloads Downloads // of all formats
+
 	triesOfName, triesOfAddress limiter // of signing in
 }
 

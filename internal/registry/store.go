@@ -115,6 +115,15 @@ type Tx interface {
 	// PageFiles is a part of the files of a package, and their total number. order is id, created_at or file_name.
 	PageFiles(pkg int64, order string, descending bool, limit, offset int) (files []*File, total int, err error)
 
+	// AddDownloads adds to the counts of days, of files and of packages, and moves packages' last download forward, but
+	// never back. Rows are ordered by package. What is gone meanwhile is passed over.
+	AddDownloads(rows []Download) error
+	// DeleteDownloads removes a part of the days before a moment, and tells whether there may be more.
+	DeleteDownloads(before time.Time) (more bool, err error)
+	// DownloadsByDay is the days from one to another, both included, on which a package was downloaded, or one of its
+	// files (0: any).
+	DownloadsByDay(pkg, file int64, from, to time.Time) ([]DayCount, error)
+
 	// SetFragment stores a package's own piece of a kind of index document.
 	SetFragment(pkg int64, variant string, body []byte) error
 	// Fragments yields the pieces of packages, by package id. body is valid until f returns.

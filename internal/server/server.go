@@ -250,6 +250,9 @@ func (s *Server) background(ctx context.Context) {
 		if err := s.gate.FlushUsed(context.WithoutCancel(ctx)); err != nil {
 			slog.Error("note the use of tokens", "err", err)
 		}
+		if err := s.reg.Downloads.Flush(context.WithoutCancel(ctx), s.store); err != nil {
+			slog.Error("write how often files were downloaded", "err", err)
+		}
 		if err := s.reg.Purge(context.WithoutCancel(ctx)); err != nil {
 			slog.Error("remove what is marked for destruction", "err", err)
 		}
@@ -257,6 +260,9 @@ func (s *Server) background(ctx context.Context) {
 			swept = now
 			if err := s.store.Write(context.WithoutCancel(ctx), func(tx registry.Tx) error { return tx.DeleteExpiredJobs(now.Add(-sweepInterval)) }); err != nil {
 				slog.Error("remove the tokens of jobs that ended", "err", err)
+			}
+			if err := s.reg.SweepDownloads(context.WithoutCancel(ctx), now.Add(-registry.KeepDownloads)); err != nil {
+				slog.Error("remove old counts of downloads", "err", err)
 			}
 		}
 		if last {

@@ -65,6 +65,11 @@ func Run(t *testing.T, open func(t *testing.T) registry.Store) {
 		{"search terms", testSearchTerms},
 		{"search visibility", testSearchVisibility},
 
+		{"downloads", testDownloads},
+		{"sweep downloads", testSweepDownloads},
+		{"racing downloads", testRacingDownloads},
+		{"flush of downloads", testDownloadsFlush},
+
 		{"an error undoes", testErrorUndoes},
 		{"a panic undoes", testPanicUndoes},
 		{"cold start", testColdStart},

@@ -341,7 +341,7 @@ func (h *Handler) tarball(w http.ResponseWriter, q *request, name, file string) 
 	if err != nil {
 		return err
 	}
-	return document.ServeFile(w, q.Request, h.Registry.Blobs, content)
+	return document.ServeFile(w, q.Request, h.Registry, content)
 }
 
 // ---- writing JSON piece by piece
