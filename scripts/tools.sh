@@ -3,7 +3,8 @@
 #
 #   yarn (1), yarn-berry, pnpm (12, the native one), pnpm10, bun
 #                                     pinned by test/tools/package-lock.json
-#   schemathesis, python-gitlab       pinned by test/tools/requirements.txt
+#   schemathesis, python-gitlab (its program gitlab)
+#                                     pinned by test/tools/requirements.txt
 #   initdb, pg_ctl, …, nginx, wrk     Debian packages
 #
 # The files go to a cache folder outside the tree; bin/tools gets one link (or
@@ -76,6 +77,7 @@ python_clients() {
 		exec {lock}>&-
 	fi
 	wrap python "$folder/bin/python" # by a link it would not find its environment
+	link gitlab "$folder/bin/gitlab"
 	link schemathesis "$folder/bin/schemathesis"
 }
 

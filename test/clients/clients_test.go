@@ -21,11 +21,11 @@ import (
 	"packhouse/test/harness"
 )
 
-// The package managers that the scripts run. All but npm, which comes with
+// The programs that the scripts run. All but npm, which comes with
 // Node.js, are installed by "make tools".
 var (
 	preinstalled = []string{"node", "npm"}
-	installed    = []string{"yarn", "yarn-berry", "pnpm", "pnpm10", "bun"}
+	installed    = []string{"yarn", "yarn-berry", "pnpm", "pnpm10", "bun", "python", "gitlab"}
 )
 
 // shared is the server of all scripts that do not ask for one of their own.
@@ -102,6 +102,9 @@ func setup(env *testscript.Env) error {
 		"HOME":     home,
 		"TESTDATA": testdata,
 
+		"PYTHONPATH":              filepath.Join(testdata, "python"),
+		"PYTHONDONTWRITEBYTECODE": "1",
+
 		// One folder for the caches of all clients: "rm $CACHE" makes them cold.
 		"CACHE":                 cache,
 		"XDG_CACHE_HOME":        cache,
@@ -141,7 +144,8 @@ func setup(env *testscript.Env) error {
 //	GROUP_URL, INSTANCE_URL      the group and the instance
 //	PRIVATE_PATH_URL             the private project by its encoded path
 //	TEAM_URL, NESTED_URL         a private subgroup and its project, by their paths
-//	HOST                         host and port of the server, as .npmrc needs them
+//	URL, HOST                    base URL of the server; its host and port, as .npmrc needs them
+//	ROOT_TOKEN                   token of the administrator
 //	USERNAME, PASSWORD, TOKEN    a maintainer of the group; personal access token
 //	DEVELOPER_TOKEN, GUEST_TOKEN members of lower rank
 //	STRANGER_TOKEN               a user who is no member
@@ -208,7 +212,9 @@ func world(s *harness.Server, setenv func(key, value string)) error {
 	deploy("READ", "read_package_registry")
 
 	_, host, _ := strings.Cut(s.URL, "://")
+	setenv("URL", s.URL)
 	setenv("HOST", host)
+	setenv("ROOT_TOKEN", s.RootToken)
 	setenv("GROUP", name)
 	setenv("PUBLIC_URL", fmt.Sprintf("%s/api/v4/projects/%d/packages/npm/", s.URL, public.ID))
 	setenv("PRIVATE_URL", fmt.Sprintf("%s/api/v4/projects/%d/packages/npm/", s.URL, private.ID))
