@@ -215,6 +215,9 @@ func (h *Handler) routePackage(w http.ResponseWriter, q *request, method, path s
 	case what == "GET collaborators" && len(parts) == 1:
 		return h.collaborators(w, q, name)
 	case what == "POST access" && len(parts) == 1:
+		if _, _, err := h.caller(q); err != nil {
+			return err
+		}
 		return registry.Errorf(registry.Forbidden, "Who may see a package is decided by the visibility of its project")
 	}
 	return errRoute
