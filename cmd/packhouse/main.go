@@ -48,6 +48,8 @@ type serveCommand struct {
 	TLSKey          string        `name:"tls-key" help:"Private key of the certificate, PEM." env:"PACKHOUSE_TLS_KEY" placeholder:"FILE"`
 	MaxFileSize     bytes         `help:"Largest package file (default: ${default})." default:"5GiB" env:"PACKHOUSE_MAX_FILE_SIZE" placeholder:"SIZE"`
 	MaxMetadataSize bytes         `help:"Most of everything else in one request (default: ${default})." default:"64MiB" env:"PACKHOUSE_MAX_METADATA_SIZE" placeholder:"SIZE"`
+	MaxFiles        int64         `help:"Most files of one package version (default: ${default})." default:"10000" env:"PACKHOUSE_MAX_FILES" placeholder:"N"`
+	NPMUpstream     string        `name:"npm-upstream" help:"npm registry to which names that nobody has here are redirected, where a project's or group's settings say so. Without it, none." env:"PACKHOUSE_NPM_UPSTREAM" placeholder:"URL"`
 	DocumentCache   bytes         `help:"Memory for rendered index documents (default: ${default})." default:"64MiB" env:"PACKHOUSE_DOCUMENT_CACHE" placeholder:"SIZE"`
 	ShutdownTimeout time.Duration `help:"How long requests in flight may take to finish when the server is told to stop (default: ${default})." default:"5m" env:"PACKHOUSE_SHUTDOWN_TIMEOUT" placeholder:"DURATION"`
 	LogFormat       string        `help:"Form of the log: ${enum} (default: ${default})." enum:"text,json" default:"text" env:"PACKHOUSE_LOG_FORMAT"`
@@ -67,6 +69,9 @@ func (c *serveCommand) Run(ctx context.Context) error {
 		return err
 	}
 	slog.SetDefault(logger)
+	if c.MaxFiles < 1 {
+		return fmt.Errorf("--max-files %d: a package version has at least one", c.MaxFiles)
+	}
 	var proxies []netip.Prefix
 	for _, text := range c.TrustedProxy {
 		if address, err := netip.ParseAddr(text); err == nil {
@@ -80,7 +85,7 @@ func (c *serveCommand) Run(ctx context.Context) error {
 	}
 	s, err := server.New(ctx, server.Config{
 		Data: c.Data, Database: c.Database, Listen: c.Listen, URL: c.URL, Blobs: c.Blobs, TLSCert: c.TLSCert, TLSKey: c.TLSKey, TrustedProxies: proxies,
-		MaxFile: int64(c.MaxFileSize), MaxMetadata: int64(c.MaxMetadataSize), DocumentCache: int64(c.DocumentCache),
+		MaxFile: int64(c.MaxFileSize), MaxMetadata: int64(c.MaxMetadataSize), MaxFiles: c.MaxFiles, NPMUpstream: c.NPMUpstream, DocumentCache: int64(c.DocumentCache),
 		ShutdownTimeout: c.ShutdownTimeout, LogRequests: c.LogRequests,
 		RootPassword: os.Getenv("PACKHOUSE_ROOT_PASSWORD"), RootToken: os.Getenv("PACKHOUSE_ROOT_TOKEN"),
 		Version: version, Revision: revision(),

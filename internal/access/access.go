@@ -73,7 +73,10 @@ type View struct {
 	groups   sync.Map // the same → *registry.Group
 	users    sync.Map // id as int64 → *registry.User
 	levels   sync.Map // levelKey → level
+	policies sync.Map // placeKey → *registry.Policy
 }
+
+type placeKey struct{ group, project int64 }
 
 type levelKey struct{ user, project, group int64 }
 
@@ -139,6 +142,11 @@ func (v *View) GroupByID(id int64) (*registry.Group, error) {
 // UserByID finds a user.
 func (v *View) UserByID(id int64) (*registry.User, error) {
 	return remember(v, &v.users, id, func(tx registry.Tx) (*registry.User, error) { return tx.User(id) })
+}
+
+// Policy is that of a group or of a project, one of which is 0.
+func (v *View) Policy(group, project int64) (*registry.Policy, error) {
+	return remember(v, &v.policies, placeKey{group, project}, func(tx registry.Tx) (*registry.Policy, error) { return tx.Policy(group, project) })
 }
 
 func byID[T any](id string, number func(int64) (T, error), path func(string) (T, error)) (T, error) {

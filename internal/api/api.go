@@ -60,6 +60,8 @@ func (a *API) routes() []route {
 		a.personalTokenRoutes(),
 		a.deployTokenRoutes(),
 		a.jobTokenRoutes(),
+		a.settingRoutes(),
+		a.ruleRoutes(),
 	)
 }
 

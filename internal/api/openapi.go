@@ -91,6 +91,7 @@ var schemas = map[reflect.Type]*jsonschema.Schema{
 	reflect.TypeFor[timestamp]():       {Types: []string{"string", "null"}, Format: "date-time"},
 	reflect.TypeFor[date]():            {Types: []string{"string", "null"}, Format: "date"},
 	reflect.TypeFor[json.RawMessage](): {},
+	reflect.TypeFor[settingsJSON]():    settingsSchema(),
 }
 
 // schemaOf is the schema of a Go type as encoding/json writes it.

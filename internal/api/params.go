@@ -29,6 +29,7 @@ const (
 type params struct {
 	r        *http.Request
 	given    map[string][]string // without the [] of arrays
+	nulls    map[string]bool     // given as null in JSON
 	used     url.Values          // what was read, defaults included: what links to other pages repeat
 	problems []string
 	known    map[string]bool // the names that the table of routes says are read
@@ -39,7 +40,7 @@ func readParams(w http.ResponseWriter, r *http.Request) (*params, error) {
 	if err != nil {
 		return nil, registry.Errorf(registry.Invalid, "400 Bad request")
 	}
-	p := &params{r: r, given: map[string][]string{}, used: url.Values{}}
+	p := &params{r: r, given: map[string][]string{}, nulls: map[string]bool{}, used: url.Values{}}
 	p.known, _ = r.Context().Value(knownKey{}).(map[string]bool)
 	p.merge(query)
 	if r.Method == http.MethodGet || r.Method == http.MethodHead {
@@ -48,7 +49,7 @@ func readParams(w http.ResponseWriter, r *http.Request) (*params, error) {
 	// In a copy, so that the server still gets at what is left of a body that was refused.
 	limited := r.WithContext(r.Context())
 	limited.Body = http.MaxBytesReader(w, r.Body, maxBody)
-	body, err := readBody(limited)
+	body, err := readBody(limited, p.nulls)
 	var tooLarge *http.MaxBytesError
 	if errors.As(err, &tooLarge) {
 		return nil, registry.Errorf(registry.TooLarge, "413 Request Entity Too Large")
@@ -57,8 +58,8 @@ func readParams(w http.ResponseWriter, r *http.Request) (*params, error) {
 	return p, err
 }
 
-// readBody is the parameters in a body, whatever its form.
-func readBody(r *http.Request) (map[string][]string, error) {
+// readBody is the parameters in a body, whatever its form. It notes the names of those that are null.
+func readBody(r *http.Request, nulls map[string]bool) (map[string][]string, error) {
 	unreadable := malformed("message body does not match declared format")
 	media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if media == "multipart/form-data" {
@@ -89,6 +90,7 @@ func readBody(r *http.Request) (map[string][]string, error) {
 			if texts := jsonTexts(value); texts != nil {
 				form[name] = texts
 			}
+			nulls[name] = value[0] == 'n'
 		}
 		return form, nil
 	}
@@ -179,6 +181,12 @@ func (p *params) wrong() error {
 
 // has tells whether a parameter is there.
 func (p *params) has(name string) bool { return len(p.values(name)) > 0 }
+
+// unset tells whether a parameter is there to take a value back: null or an empty array in JSON, otherwise blank.
+func (p *params) unset(name string) bool {
+	_, given := p.given[name]
+	return (given || p.nulls[name]) && strings.Join(p.values(name), "") == ""
+}
 
 // exactlyOne demands one parameter of several.
 func (p *params) exactlyOne(names ...string) {

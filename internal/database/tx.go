@@ -61,6 +61,20 @@ func (t *tx) row(scan func(scanner) error, query string, args ...any) error {
 // each runs a query, of any text, and scans each of its rows.
 func (t *tx) each(scan func(scanner) error, query string, args ...any) error {
 	rows, err := t.QueryContext(t.ctx, query, args...)
+	return scanAll(rows, err, scan)
+}
+
+// eachFixed is each for a query with a fixed text.
+func (t *tx) eachFixed(scan func(scanner) error, query string, args ...any) error {
+	stmt := t.compiled(query)
+	if stmt == nil {
+		return t.each(scan, query, args...)
+	}
+	rows, err := stmt.QueryContext(t.ctx, args...)
+	return scanAll(rows, err, scan)
+}
+
+func scanAll(rows *sql.Rows, err error, scan func(scanner) error) error {
 	if err != nil {
 		return classify(err)
 	}

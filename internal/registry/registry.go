@@ -13,6 +13,10 @@ type Registry struct {
 
 	Downloads Downloads // of all formats
 
+	// Limits of the server, which settings can only lower; 0: none.
+	MaxFile  int64 // bytes of a file
+	MaxFiles int64 // of a package version
+
 	triesOfName, triesOfAddress limiter // of signing in
 }
 
@@ -45,7 +49,9 @@ type PublicationFile struct {
 // Publish makes a version visible, whole, in one transaction: when it returns nil, the version is durable and part of
 // each document that is read from then on. Its cost does not depend on how many versions there are.
 //
-// It returns Conflict when the version exists: of any number of publishers at once, one wins. After an error nothing
+// It returns Conflict when the version exists: of any number of publishers at once, one wins. Where the settings allow
+// duplicates, the version that exists is replaced instead, with its tags. It returns Forbidden when a rule protects the
+// name from the actor of ctx, TooLarge for more files than a version may have. After an error nothing
 // is visible; the caller discards what is staged in any case. Only a commit that fails leaves blobs, which nothing names.
 func (r *Registry) Publish(ctx context.Context, format Format, p *Publication) (err error) {
 	defer Wrap(&err, "Publish(%d, %q, %q)", p.Package.ProjectID, p.EntryName, p.Package.Version)
@@ -59,6 +65,26 @@ func (r *Registry) Publish(ctx context.Context, format Format, p *Publication) (
 		if p.Claim != nil {
 			pkg.RootID = p.Claim.RootID()
 		}
+		policy, err := tx.Policy(0, pkg.ProjectID)
+		if err != nil {
+			return err
+		}
+		if err := policy.protect(ctx, tx, pkg.ProjectID, push, format.Type, pkg.Name, p.EntryName); err != nil {
+			return err
+		}
+		if most := policy.MaxFiles(r.MaxFiles); most > 0 && int64(len(p.Files)) > most {
+			return Errorf(TooLarge, "A package version has %d files at most", most)
+		}
+		tags, detail := p.Tags, ""
+		if policy.AllowsDuplicate(format.Type, pkg.Name, pkg.Version) {
+			moved, replaced, err := makeWay(ctx, tx, policy, entry, pkg, p.EntryName)
+			if err != nil {
+				return err
+			}
+			if tags = append(slices.Clone(tags), moved...); replaced {
+				detail = "in place of the one before"
+			}
+		}
 		if err := tx.CreatePackage(pkg); err != nil {
 			return err
 		}
@@ -67,12 +93,17 @@ func (r *Registry) Publish(ctx context.Context, format Format, p *Publication) (
 				return err
 			}
 		}
-		for _, tag := range p.Tags {
+		for _, tag := range tags {
 			if err := tx.SetTag(&Tag{EntryID: entry.ID, Name: tag, PackageID: pkg.ID}); err != nil {
 				return err
 			}
 		}
-		if err := raiseLatest(tx, format, entry, p); err != nil {
+		if detail == "" {
+			err = raiseLatest(tx, format, entry, p)
+		} else {
+			err = findLatest(tx, format, entry.ID)
+		}
+		if err != nil {
 			return err
 		}
 		for _, file := range p.Files {
@@ -80,7 +111,7 @@ func (r *Registry) Publish(ctx context.Context, format Format, p *Publication) (
 				return err
 			}
 		}
-		if err := tx.Record(&Event{Name: PackagePublished, ProjectID: pkg.ProjectID, Target: pkg.title()}); err != nil {
+		if err := tx.Record(&Event{Name: PackagePublished, ProjectID: pkg.ProjectID, Target: pkg.title(), Detail: detail}); err != nil {
 			return err
 		}
 		// The contents come last, when nothing but the commit itself can fail any more.
@@ -91,6 +122,31 @@ func (r *Registry) Publish(ctx context.Context, format Format, p *Publication) (
 		}
 		return nil
 	})
+}
+
+// makeWay takes the version that is to be published again out of sight, in the transaction that publishes it, and
+// returns its tags. Whoever may not delete it may not replace it either.
+func makeWay(ctx context.Context, tx Tx, policy *Policy, entry *Entry, pkg *Package, entryName string) (tags []string, replaced bool, err error) {
+	old, err := tx.PackageByVersion(entry.ID, pkg.Version)
+	if KindOf(err) == NotFound {
+		return nil, false, nil
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	if err := policy.protect(ctx, tx, pkg.ProjectID, destroy, pkg.Type, old.Name, entryName); err != nil {
+		return nil, false, err
+	}
+	set, err := tx.Tags([]int64{entry.ID})
+	if err != nil {
+		return nil, false, err
+	}
+	for _, tag := range set {
+		if tag.PackageID == old.ID {
+			tags = append(tags, tag.Name)
+		}
+	}
+	return tags, true, tx.MarkForDestruction(old.ID)
 }
 
 // raiseLatest sets an entry's latest version after one was added, without looking at the others.
@@ -156,6 +212,9 @@ func (r *Registry) SetTag(ctx context.Context, format Format, project int64, nam
 		if err != nil {
 			return err
 		}
+		if err := guard(ctx, tx, project, push, format.Type, name); err != nil {
+			return err
+		}
 		pkg, err := tx.PackageByVersion(entry.ID, version)
 		if err != nil {
 			return err
@@ -175,6 +234,9 @@ func (r *Registry) DeleteTag(ctx context.Context, format Format, project int64, 
 	return r.Store.Write(ctx, func(tx Tx) error {
 		entry, err := tx.TouchEntry(project, format.Type, name)
 		if err != nil {
+			return err
+		}
+		if err := guard(ctx, tx, project, push, format.Type, name); err != nil {
 			return err
 		}
 		if err := tx.DeleteTag(entry.ID, tag); err != nil {
@@ -206,6 +268,9 @@ func (r *Registry) Deprecate(ctx context.Context, format Format, project int64, 
 		}
 		packages, err := versionsOf(tx, entry)
 		if err != nil {
+			return err
+		}
+		if err := guard(ctx, tx, project, push, format.Type, name); err != nil {
 			return err
 		}
 		changed := false
@@ -245,6 +310,9 @@ func (r *Registry) Unpublish(ctx context.Context, format Format, project int64, 
 		}
 		if entry.Revision != revision+1 {
 			return Errorf(Conflict, "the package was changed meanwhile; fetch it and try again")
+		}
+		if err := guard(ctx, tx, project, destroy, format.Type, name); err != nil {
+			return err
 		}
 		for _, p := range packages {
 			if keep(p.Version) {

@@ -27,7 +27,8 @@ func remove(tx Tx, p *Package) error {
 	return tx.Record(&Event{Name: PackageDeleted, ProjectID: p.ProjectID, Target: p.title()})
 }
 
-// Delete removes a package. may is asked within the transaction. It returns NotFound when somebody was faster.
+// Delete removes a package. may is asked within the transaction. It returns NotFound when somebody was faster, and
+// Forbidden when a rule protects the package from the actor of ctx.
 func (r *Registry) Delete(ctx context.Context, pkg int64, may func(Tx, *Package) error) error {
 	return r.Store.Write(ctx, func(tx Tx) error {
 		p, entry, err := hold(tx, pkg)
@@ -35,6 +36,9 @@ func (r *Registry) Delete(ctx context.Context, pkg int64, may func(Tx, *Package)
 			return err
 		}
 		if err := may(tx, p); err != nil {
+			return err
+		}
+		if err := guard(ctx, tx, p.ProjectID, destroy, p.Type, p.Name, entry.Name); err != nil {
 			return err
 		}
 		if err := remove(tx, p); err != nil {
@@ -47,11 +51,14 @@ func (r *Registry) Delete(ctx context.Context, pkg int64, may func(Tx, *Package)
 // DeleteFile removes one file of a package. The package stays, also without files.
 func (r *Registry) DeleteFile(ctx context.Context, pkg, file int64, may func(Tx, *Package) error) error {
 	return r.Store.Write(ctx, func(tx Tx) error {
-		p, _, err := hold(tx, pkg)
+		p, entry, err := hold(tx, pkg)
 		if err != nil {
 			return err
 		}
 		if err := may(tx, p); err != nil {
+			return err
+		}
+		if err := guard(ctx, tx, p.ProjectID, destroy, p.Type, p.Name, entry.Name); err != nil {
 			return err
 		}
 		f, err := tx.File(file)

@@ -49,6 +49,16 @@ type Tx interface {
 	Project(id int64) (*Project, error)
 	ProjectByPath(fullPath string) (*Project, error) // without regard to case
 
+	// Policy is that of a group or of a project, one of which is 0. Of a place that is not there it is empty.
+	Policy(group, project int64) (*Policy, error)
+	// SetSetting sets what a group or project, one of which is 0, says itself; nil takes it back. NotFound: it says nothing.
+	SetSetting(group, project int64, name string, value *string) error
+	CreateRule(*ProtectionRule) error
+	UpdateRule(*ProtectionRule) error // type, pattern, levels
+	DeleteRule(id int64) error
+	// NameIsKnown tells whether an entry of this name is, or ever was, in a project below a top-level namespace.
+	NameIsKnown(t Type, name string, root int64) (bool, error)
+
 	CreateMember(*Member) error
 	Members(group, project int64) ([]*Member, error) // direct ones, of a group or of a project
 	// PageMembers is a part of Members, and their total number.

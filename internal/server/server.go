@@ -39,7 +39,9 @@ type Config struct {
 	TrustedProxies  []netip.Prefix // whose X-Forwarded-For is believed
 	TLSCert, TLSKey string         // files; both or none
 	MaxFile         int64          // bytes of one package file
+	MaxFiles        int64          // files of one package version
 	MaxMetadata     int64          // bytes of everything else in one request
+	NPMUpstream     string         // URL to which names that nobody has may be forwarded; empty: none
 	DocumentCache   int64          // bytes of compressed index documents to keep
 	ShutdownTimeout time.Duration  // for requests in flight
 	LogRequests     string         // "all", "errors" or "none"
@@ -88,6 +90,10 @@ func New(ctx context.Context, config Config) (_ *Server, err error) {
 			return nil, fmt.Errorf("--url %q is not an http or https URL without a path", config.URL)
 		}
 	}
+	upstream, err := url.Parse(strings.TrimRight(config.NPMUpstream, "/"))
+	if err != nil || config.NPMUpstream != "" && (upstream.Host == "" || upstream.Scheme != "http" && upstream.Scheme != "https" || upstream.RawQuery != "" || upstream.User != nil) {
+		return nil, fmt.Errorf("--npm-upstream %q is not an http or https URL", config.NPMUpstream)
+	}
 	if s.store, err = config.Store(ctx); err != nil {
 		return nil, err
 	}
@@ -106,14 +112,14 @@ func New(ctx context.Context, config Config) (_ *Server, err error) {
 	if s.blobs, err = blob.OpenDisk(blobs); err != nil {
 		return nil, err
 	}
-	reg := &registry.Registry{Store: s.store, Blobs: s.blobs, Formats: []registry.Format{npm.Format}}
+	reg := &registry.Registry{Store: s.store, Blobs: s.blobs, Formats: []registry.Format{npm.Format}, MaxFile: config.MaxFile, MaxFiles: config.MaxFiles}
 	s.reg = reg
 	if err := s.firstStart(ctx, reg); err != nil {
 		return nil, err
 	}
 	s.gate = access.NewGate(s.store)
 	npmHandler := &npm.Handler{Registry: reg, Gate: s.gate, Documents: document.NewCache(config.DocumentCache), BaseURL: s.BaseURL,
-		MaxFile: config.MaxFile, MaxMetadata: config.MaxMetadata}
+		MaxFile: config.MaxFile, MaxMetadata: config.MaxMetadata, Upstream: upstream.String()}
 	npmHandler.Routes(s.handle)
 	api.New(reg, s.gate, s.BaseURL, config.Version, config.Revision).Routes(s.handle)
 	(&web.Handler{Registry: reg, BaseURL: s.BaseURL}).Routes(s.handle)

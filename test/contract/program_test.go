@@ -357,7 +357,7 @@ func TestEnvironment(t *testing.T) {
 	for _, wrong := range []string{
 		"PACKHOUSE_LISTEN=nowhere", "PACKHOUSE_URL=ftp://x", "PACKHOUSE_DATABASE=mysql://x", "PACKHOUSE_BLOBS=s3://x", "PACKHOUSE_TLS_CERT=/nowhere", "PACKHOUSE_MAX_FILE_SIZE=much",
 		"PACKHOUSE_MAX_METADATA_SIZE=-1", "PACKHOUSE_DOCUMENT_CACHE=x", "PACKHOUSE_SHUTDOWN_TIMEOUT=x", "PACKHOUSE_LOG_FORMAT=xml", "PACKHOUSE_LOG_LEVEL=loud", "PACKHOUSE_LOG_REQUESTS=some",
-		"PACKHOUSE_ROOT_PASSWORD=short",
+		"PACKHOUSE_ROOT_PASSWORD=short", "PACKHOUSE_MAX_FILES=0", "PACKHOUSE_NPM_UPSTREAM=registry.example.com",
 	} {
 		t.Run("does not start with "+wrong, func(t *testing.T) {
 			p := packhouse(t, []string{"PACKHOUSE_DATA=" + t.TempDir(), "PACKHOUSE_LISTEN=127.0.0.1:0", wrong}, "serve")

@@ -61,6 +61,13 @@ func Run(t *testing.T, open func(t *testing.T) registry.Store) {
 		{"file of version", testFileOfVersion},
 		{"words that are no text", testWordsThatAreNoText},
 
+		{"settings", testSettings},
+		{"protection rules", testProtectionRules},
+		{"known names", testKnownNames},
+		{"published in place of another", testPublishedInPlace},
+		{"protected", testProtected},
+		{"too many files", testTooManyFiles},
+
 		{"search", testSearch},
 		{"search terms", testSearchTerms},
 		{"search visibility", testSearchVisibility},

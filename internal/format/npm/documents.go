@@ -106,7 +106,7 @@ type person struct {
 func (h *Handler) packument(w http.ResponseWriter, q *request, name string) error {
 	f, err := h.find(q, name)
 	if err != nil {
-		return err
+		return h.forward(w, q, name, err)
 	}
 	variant, contentType := full, "application/json"
 	if wantsAbbreviated(q.Header) {
@@ -289,7 +289,7 @@ func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z
 func (h *Handler) manifest(w http.ResponseWriter, q *request, name, version string) error {
 	f, err := h.find(q, name)
 	if err != nil {
-		return err
+		return h.forward(w, q, name, err, version)
 	}
 	var text bytes.Buffer
 	err = h.Registry.Store.Read(q.Context(), func(tx registry.Tx) error {
@@ -332,7 +332,7 @@ func (h *Handler) tarball(w http.ResponseWriter, q *request, name, file string) 
 	}
 	f, err := h.find(q, name)
 	if err != nil {
-		return err
+		return h.forward(w, q, name, err, "-", file)
 	}
 	content, err := h.Registry.Store.FileOfVersion(q.Context(), f.ids(), version)
 	if registry.KindOf(err) == registry.NotFound {

@@ -29,13 +29,21 @@ func (h *Handler) put(w http.ResponseWriter, q *request, name string) error {
 	if q.ContentLength == 0 {
 		return registry.Errorf(registry.Invalid, "file is missing")
 	}
+	policy, err := f.view.Policy(0, project.ID)
+	if err != nil {
+		return err
+	}
+	if err := h.Registry.MayPush(q.Context(), policy, project.ID, registry.NPM, name); err != nil {
+		return err
+	}
 	var staged registry.Staged
 	defer func() {
 		if staged != nil {
 			staged.Discard()
 		}
 	}()
-	b, err := h.readBody(q, func(_ string, tarball io.Reader) (err error) {
+	maxFile := policy.MaxFile(registry.NPM, h.MaxFile)
+	b, err := h.readBody(q, maxFile, func(_ string, tarball io.Reader) (err error) {
 		staged, err = h.Registry.Blobs.Stage(q.Context(), tarball)
 		return err
 	})
@@ -86,13 +94,13 @@ func optional(id int64) any {
 	return id
 }
 
-// readBody reads a package document.
-func (h *Handler) readBody(q *request, store func(string, io.Reader) error) (*body, error) {
+// readBody reads a package document with a tarball of so many bytes at most.
+func (h *Handler) readBody(q *request, maxFile int64, store func(string, io.Reader) error) (*body, error) {
 	// Base64 takes a third more, escapes and wrapped lines a little; only what cannot fit is refused unread.
-	if q.ContentLength > h.MaxMetadata+h.MaxFile+h.MaxFile/2 {
+	if q.ContentLength > h.MaxMetadata+maxFile+maxFile/2 {
 		return nil, registry.Errorf(registry.TooLarge, "File is too large.")
 	}
-	return readBody(q.Body, limits{File: h.MaxFile, Metadata: h.MaxMetadata}, store)
+	return readBody(q.Body, limits{File: maxFile, Metadata: h.MaxMetadata}, store)
 }
 
 // publication checks what was sent against itself and against the tarball, and renders it.
@@ -276,7 +284,7 @@ func (h *Handler) putRevision(w http.ResponseWriter, q *request, name, rev strin
 	if err != nil {
 		return err
 	}
-	b, err := h.readBody(q, func(string, io.Reader) error {
+	b, err := h.readBody(q, h.MaxFile, func(string, io.Reader) error {
 		return registry.Errorf(registry.Invalid, "a version is published with PUT /:package")
 	})
 	if err != nil {

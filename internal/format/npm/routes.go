@@ -31,8 +31,11 @@ type Handler struct {
 	Documents *document.Cache
 	// BaseURL is the public URL of the server as a request sees it, without a slash at the end.
 	BaseURL     func(*http.Request) string
-	MaxFile     int64 // bytes of a tarball
+	MaxFile     int64 // bytes of a tarball; a project's settings may say less
 	MaxMetadata int64 // bytes of everything else in one request
+	// Upstream is the URL, without a slash at the end, of the registry to which names that nobody has here are
+	// forwarded where the settings say so; empty: nowhere.
+	Upstream string
 }
 
 // Routes hands the patterns of the three prefixes to handle. What follows them is matched here, on the escaped path: a scope's slash may
