@@ -52,6 +52,7 @@ type serveCommand struct {
 	NPMUpstream     string        `name:"npm-upstream" help:"npm registry to which names that nobody has here are redirected, where a project's or group's settings say so. Without it, none." env:"PACKHOUSE_NPM_UPSTREAM" placeholder:"URL"`
 	DocumentCache   bytes         `help:"Memory for rendered index documents (default: ${default})." default:"64MiB" env:"PACKHOUSE_DOCUMENT_CACHE" placeholder:"SIZE"`
 	ShutdownTimeout time.Duration `help:"How long requests in flight may take to finish when the server is told to stop (default: ${default})." default:"5m" env:"PACKHOUSE_SHUTDOWN_TIMEOUT" placeholder:"DURATION"`
+	AuditRetention  time.Duration `help:"How long audit events are kept; 0 is for ever (default: ${default})." default:"8760h" env:"PACKHOUSE_AUDIT_RETENTION" placeholder:"DURATION"`
 	LogFormat       string        `help:"Form of the log: ${enum} (default: ${default})." enum:"text,json" default:"text" env:"PACKHOUSE_LOG_FORMAT"`
 	LogLevel        string        `help:"Least level that is logged: ${enum} (default: ${default})." enum:"debug,info,warn,error" default:"info" env:"PACKHOUSE_LOG_LEVEL"`
 	LogRequests     string        `help:"Which requests are logged: ${enum} (default: ${default})." enum:"all,errors,none" default:"all" env:"PACKHOUSE_LOG_REQUESTS"`
@@ -72,6 +73,9 @@ func (c *serveCommand) Run(ctx context.Context) error {
 	if c.MaxFiles < 1 {
 		return fmt.Errorf("--max-files %d: a package version has at least one", c.MaxFiles)
 	}
+	if c.AuditRetention < 0 {
+		return fmt.Errorf("--audit-retention %s is in the past", c.AuditRetention)
+	}
 	var proxies []netip.Prefix
 	for _, text := range c.TrustedProxy {
 		if address, err := netip.ParseAddr(text); err == nil {
@@ -86,7 +90,7 @@ func (c *serveCommand) Run(ctx context.Context) error {
 	s, err := server.New(ctx, server.Config{
 		Data: c.Data, Database: c.Database, Listen: c.Listen, URL: c.URL, Blobs: c.Blobs, TLSCert: c.TLSCert, TLSKey: c.TLSKey, TrustedProxies: proxies,
 		MaxFile: int64(c.MaxFileSize), MaxMetadata: int64(c.MaxMetadataSize), MaxFiles: c.MaxFiles, NPMUpstream: c.NPMUpstream, DocumentCache: int64(c.DocumentCache),
-		ShutdownTimeout: c.ShutdownTimeout, LogRequests: c.LogRequests,
+		ShutdownTimeout: c.ShutdownTimeout, AuditRetention: c.AuditRetention, LogRequests: c.LogRequests,
 		RootPassword: os.Getenv("PACKHOUSE_ROOT_PASSWORD"), RootToken: os.Getenv("PACKHOUSE_ROOT_TOKEN"),
 		Version: version, Revision: revision(),
 	})
@@ -139,6 +143,7 @@ func (c *tokenCommand) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	ctx = registry.WithActor(ctx, &registry.Actor{Name: "(command line)"})
 	text, err := (&registry.Registry{Store: store}).IssueToken(ctx, &registry.Token{Kind: registry.PersonalToken, Name: c.Name,
 		UserID: user.ID, Scopes: c.Scopes, ExpiresAt: time.Now().Add(c.Expires)})
 	if err != nil {

@@ -206,7 +206,7 @@ func TestCaller(t *testing.T) {
 	ada := w.user("ada")
 	g := w.group(0, "g", registry.Private)
 	p := w.project(g.ID, "p", registry.Private, registry.RegistryEnabled, false)
-	blocked := w.user("blocked", func(u *registry.User) { u.Blocked = true })
+	blocked := w.user("blocked", func(u *registry.User) { u.State = registry.Blocked })
 
 	mine, _ := w.personal(ada, registry.ScopeAPI)
 	deploy, _ := w.token(registry.Token{Kind: registry.DeployToken, ProjectID: p.ID, Scopes: []string{registry.ScopeReadPackage}})
@@ -412,10 +412,10 @@ func TestChangesAreSeenAtOnce(t *testing.T) {
 	ada.Admin = true
 	w.write(func(tx registry.Tx) error { return tx.UpdateUser(ada) })
 	check("as administrator", access.Own, "yes")
-	ada.Admin, ada.Blocked = false, true
+	ada.Admin, ada.State = false, registry.Blocked
 	w.write(func(tx registry.Tx) error { return tx.UpdateUser(ada) })
 	check("blocked", access.Read, "403")
-	ada.Blocked = false
+	ada.State = registry.Active
 	w.write(func(tx registry.Tx) error { return tx.UpdateUser(ada) })
 	check("unblocked", access.Read, "yes")
 

@@ -1,10 +1,14 @@
 package access
 
 import (
+	"context"
 	"encoding/base64"
 	"net/http"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"packhouse/internal/registry"
 )
@@ -13,6 +17,7 @@ import (
 type Caller struct {
 	User  *registry.User  // nil: anonymous, or a deploy token
 	Token *registry.Token // nil: anonymous, or a browser session
+	Sudo  *registry.User  // the administrator who acts as User; nil: nobody
 }
 
 // Anonymous tells whether nothing is known of the caller.
@@ -52,12 +57,21 @@ var anonymous = &Caller{}
 
 // Caller finds out who sent a request. Any carrier (see [Credential]) takes any kind of token. A credential that is
 // not valid is Unauthenticated, also where nobody needs one: a typo must not look like an outage or fall back to
-// anonymous. A blocked user is Forbidden.
+// anonymous. A blocked user is Forbidden. An administrator may act as somebody else, see [View.As].
 func (v *View) Caller(r *http.Request) (*Caller, error) {
-	text, given := Credential(r)
-	if len(r.Header["Sudo"]) > 0 || strings.Contains(r.URL.RawQuery, "sudo=") {
-		return nil, ErrSudo
+	caller, err := v.holder(r)
+	if err != nil {
+		return nil, err
 	}
+	if name, given := sudo(r); given {
+		return v.As(r, caller, name)
+	}
+	return caller, nil
+}
+
+// holder is whose credential the request carries.
+func (v *View) holder(r *http.Request) (*Caller, error) {
+	text, given := Credential(r)
 	if !given {
 		return anonymous, nil
 	}
@@ -89,8 +103,8 @@ func (v *View) Caller(r *http.Request) (*Caller, error) {
 		return nil, &TokenError{registry.Unauthenticated, "invalid_token", "Token was revoked. You have to re-authorize from the user.", ""}
 	case !caller.Token.Active(now):
 		return nil, &TokenError{registry.Unauthenticated, "invalid_token", "Token is expired. You can either do re-authorization or token refresh.", ""}
-	case caller.User != nil && caller.User.Blocked:
-		return nil, registry.Errorf(registry.Forbidden, "403 Forbidden - Your account has been blocked.")
+	case caller.User != nil && caller.User.State != registry.Active:
+		return nil, errState(caller.User.State)
 	}
 	// Not more often than a request can see: the map is written once a second per token, not once a request.
 	if last, ok := v.gate.used.Load(caller.Token.ID); !ok || now.Sub(last.(time.Time)) > time.Second {
@@ -105,8 +119,72 @@ func (v *View) Caller(r *http.Request) (*Caller, error) {
 	return caller, nil
 }
 
-// ErrSudo refuses to act as somebody else: doing what was asked as the administrator would be worse.
-var ErrSudo = registry.Errorf(registry.Forbidden, "403 Forbidden - sudo is not supported")
+func errState(state registry.UserState) error {
+	if state == registry.Deactivated {
+		return registry.Errorf(registry.Forbidden, "403 Forbidden - Your account has been deactivated by your administrator. Sign in with your password to reactivate it.")
+	}
+	return registry.Errorf(registry.Forbidden, "403 Forbidden - Your account has been blocked.")
+}
+
+// sudo is whom the caller wants to act as, by the query or by the header.
+func sudo(r *http.Request) (name string, given bool) {
+	if strings.Contains(r.URL.RawQuery, "sudo=") {
+		if values := r.URL.Query()["sudo"]; len(values) > 0 {
+			return values[len(values)-1], true
+		}
+	}
+	if values := r.Header["Sudo"]; len(values) > 0 {
+		return values[0], true
+	}
+	return "", false
+}
+
+// As lets an administrator, by a personal token of the scope sudo, act as the user with an id or a user name. With it
+// the token does all that the user may. It returns NotFound when there is no such user.
+func (v *View) As(r *http.Request, c *Caller, name string) (*Caller, error) {
+	admin := c.User
+	if c.Sudo != nil { // it is said twice
+		admin = c.Sudo
+	}
+	switch {
+	case admin == nil:
+		return nil, errAnonymous
+	case !admin.Admin:
+		return nil, registry.Errorf(registry.Forbidden, "403 Forbidden - Must be admin to use sudo")
+	case c.Token == nil || c.Token.Kind != registry.PersonalToken:
+		return nil, registry.Errorf(registry.Forbidden, "403 Forbidden - Must be authenticated using an OAuth or personal access token to use sudo")
+	case !c.Token.HasScope(registry.ScopeSudo):
+		return nil, insufficient([]string{registry.ScopeSudo})
+	}
+	user, err := v.user(name)
+	if err != nil {
+		return nil, as(err, registry.NotFound, "404 User with ID or username '"+name+"' Not Found")
+	}
+	if user.State != registry.Active {
+		return nil, errState(user.State)
+	}
+	token := *c.Token
+	token.Scopes = append(slices.Clone(token.Scopes), registry.ScopeAPI)
+	if actor := registry.ActorOf(r.Context()); actor != nil {
+		actor.UserID, actor.Name, actor.Sudo = user.ID, user.Username, admin.Username
+	}
+	return &Caller{User: user, Token: &token, Sudo: admin}, nil
+}
+
+// user finds a user by id or user name.
+func (v *View) user(name string) (user *registry.User, err error) {
+	if id, err := strconv.ParseInt(name, 10, 64); err == nil {
+		return v.UserByID(id)
+	}
+	if !utf8.ValidString(name) || strings.ContainsRune(name, 0) {
+		return nil, registry.Errorf(registry.NotFound, "")
+	}
+	err = v.gate.store.Read(context.Background(), func(tx registry.Tx) error {
+		user, err = tx.UserByUsername(name)
+		return err
+	})
+	return user, err
+}
 
 // TokenError is a credential that was recognised and does not do, in the terms of RFC 6750.
 type TokenError struct {

@@ -64,7 +64,10 @@ func newCallers(t *testing.T) *callers {
 		"ext-guest": registry.Guest,
 	} {
 		user := w.user(name, func(u *registry.User) {
-			u.Admin, u.External, u.Blocked = name == "admin", strings.HasPrefix(name, "ext"), name == "blocked"
+			u.Admin, u.External = name == "admin", strings.HasPrefix(name, "ext")
+			if name == "blocked" {
+				u.State = registry.Blocked
+			}
 		})
 		if level != 0 {
 			w.member(user, c.group.ID, 0, level, time.Time{})

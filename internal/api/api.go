@@ -58,10 +58,12 @@ func (a *API) routes() []route {
 		a.projectRoutes(),
 		a.memberRoutes(),
 		a.personalTokenRoutes(),
+		a.resourceTokenRoutes(),
 		a.deployTokenRoutes(),
 		a.jobTokenRoutes(),
 		a.settingRoutes(),
 		a.ruleRoutes(),
+		a.auditRoutes(),
 	)
 }
 

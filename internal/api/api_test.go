@@ -86,7 +86,7 @@ func newWorld(t *testing.T) *world {
 		if err != nil {
 			return err
 		}
-		user.Blocked = true
+		user.State = registry.Blocked
 		revoked, err := tx.TokenByHash(registry.HashToken(w.tokens["revoked"]))
 		if err != nil {
 			return err
@@ -656,24 +656,24 @@ func TestCreators(t *testing.T) {
 
 func TestPages(t *testing.T) {
 	w := newWorld(t) // 9 users
-	const last = `<http://packhouse.example/api/v4/users?page=%[1]d&per_page=4>; rel="last"`
+	const last = `<http://packhouse.example/api/v4/users?order_by=id&page=%[1]d&per_page=4&sort=desc>; rel="last"`
 	for _, row := range []struct {
 		query                           string
 		items                           int
 		page, per, next, prev, of, link string
 	}{
-		{"", 9, "1", "20", "", "", "1", `<http://packhouse.example/api/v4/users?page=1&per_page=20>; rel="first", <http://packhouse.example/api/v4/users?page=1&per_page=20>; rel="last"`},
+		{"", 9, "1", "20", "", "", "1", `<http://packhouse.example/api/v4/users?order_by=id&page=1&per_page=20&sort=desc>; rel="first", <http://packhouse.example/api/v4/users?order_by=id&page=1&per_page=20&sort=desc>; rel="last"`},
 		{"?per_page=4&private_token=x&unknown=y", 4, "1", "4", "2", "", "3",
-			`<http://packhouse.example/api/v4/users?page=2&per_page=4>; rel="next", <http://packhouse.example/api/v4/users?page=1&per_page=4>; rel="first", ` + fmt.Sprintf(last, 3)},
+			`<http://packhouse.example/api/v4/users?order_by=id&page=2&per_page=4&sort=desc>; rel="next", <http://packhouse.example/api/v4/users?order_by=id&page=1&per_page=4&sort=desc>; rel="first", ` + fmt.Sprintf(last, 3)},
 		{"?per_page=4&page=2", 4, "2", "4", "3", "1", "3",
-			`<http://packhouse.example/api/v4/users?page=1&per_page=4>; rel="prev", <http://packhouse.example/api/v4/users?page=3&per_page=4>; rel="next", ` +
-				`<http://packhouse.example/api/v4/users?page=1&per_page=4>; rel="first", ` + fmt.Sprintf(last, 3)},
+			`<http://packhouse.example/api/v4/users?order_by=id&page=1&per_page=4&sort=desc>; rel="prev", <http://packhouse.example/api/v4/users?order_by=id&page=3&per_page=4&sort=desc>; rel="next", ` +
+				`<http://packhouse.example/api/v4/users?order_by=id&page=1&per_page=4&sort=desc>; rel="first", ` + fmt.Sprintf(last, 3)},
 		{"?per_page=4&page=3", 1, "3", "4", "", "2", "3", ""},
 		{"?per_page=4&page=4", 0, "4", "4", "", "", "3", ""},
 		{"?page=9223372036854775807&per_page=100", 0, "1099511627776", "100", "", "", "1", ""},
 		{"?per_page=1000", 9, "1", "100", "", "", "1", ""},
 		{"?per_page=-3&page=-2", 9, "1", "20", "", "", "1", ""},
-		{"?username=eve", 1, "1", "20", "", "", "1", `<http://packhouse.example/api/v4/users?page=1&per_page=20&username=eve>; rel="first"`},
+		{"?username=eve", 1, "1", "20", "", "", "1", `<http://packhouse.example/api/v4/users?order_by=id&page=1&per_page=20&sort=desc&username=eve>; rel="first"`},
 	} {
 		answer := w.do("dave", "GET", "/users"+row.query, "")
 		var items []any

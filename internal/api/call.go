@@ -30,8 +30,10 @@ func (a *API) open(w http.ResponseWriter, r *http.Request) (*call, error) {
 	if err != nil {
 		return nil, err
 	}
-	if params.given["sudo"] != nil {
-		return nil, access.ErrSudo
+	if names := params.given["sudo"]; len(names) > 0 && names[len(names)-1] != r.URL.Query().Get("sudo") { // in the body
+		if who, err = view.As(r, who, names[len(names)-1]); err != nil {
+			return nil, err
+		}
 	}
 	return &call{view, who, params, a.baseURL(r)}, nil
 }
@@ -43,26 +45,39 @@ func (a *API) anyone(w http.ResponseWriter, r *http.Request, alsoRead ...string)
 	if err != nil {
 		return nil, err
 	}
+	return c, c.scoped(r, alsoRead...)
+}
+
+// scoped is what anyone does with an open call.
+func (c *call) scoped(r *http.Request, alsoRead ...string) error {
 	if token := c.who.Token; token != nil && (token.Kind == registry.DeployToken || token.Kind == registry.JobToken) {
 		c.who = &access.Caller{}
 	}
 	if c.who.User == nil {
-		return c, nil
+		return nil
 	}
 	scopes := []string{registry.ScopeAPI}
 	if r.Method == http.MethodGet || r.Method == http.MethodHead {
 		scopes = append(append(scopes, registry.ScopeReadAPI), alsoRead...)
 	}
-	return c, access.RequireScope(c.who, scopes...)
+	return access.RequireScope(c.who, scopes...)
 }
 
 // signedIn opens a request of a user. It returns Unauthenticated when there is none.
 func (a *API) signedIn(w http.ResponseWriter, r *http.Request, alsoRead ...string) (*call, error) {
 	c, err := a.anyone(w, r, alsoRead...)
-	if err == nil && c.who.User == nil {
-		err = errAnonymous
+	if err != nil {
+		return nil, err
 	}
-	return c, err
+	return c, c.person()
+}
+
+// person is Unauthenticated unless a user asks.
+func (c *call) person() error {
+	if c.who.User == nil {
+		return errAnonymous
+	}
+	return nil
 }
 
 // may says whether a caller of this level may do something. The scopes of their token were checked before.

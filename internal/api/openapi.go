@@ -59,6 +59,9 @@ func inTime(name string) param {
 func inChoice(name string, choices ...string) param {
 	return param{name: name, schema: &jsonschema.Schema{Type: "string", Enum: anys(choices)}}
 }
+func inIDs(name string) param {
+	return param{name: name, schema: &jsonschema.Schema{Type: "array", Items: &jsonschema.Schema{Type: "integer"}}}
+}
 func inList(name string, choices ...string) param {
 	items := &jsonschema.Schema{Type: "string"}
 	if len(choices) > 0 {

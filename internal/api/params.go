@@ -343,3 +343,25 @@ func (p *params) date(name string) time.Time { return p.time(name).Truncate(24 *
 func (p *params) visibility() registry.Visibility {
 	return registry.Visibility(p.choice("visibility", string(registry.Private), string(registry.Private), string(registry.Internal), string(registry.Public)))
 }
+
+// maybe is a boolean that may be absent: nil.
+func (p *params) maybe(name string) *bool {
+	if value, _ := p.value(name); value == "" {
+		return nil
+	}
+	return new(p.flag(name, false))
+}
+
+// ids is an array of numbers.
+func (p *params) ids(name string) []int64 {
+	var ids []int64
+	for _, one := range p.list(name) {
+		id, err := strconv.ParseInt(one, 10, 64)
+		if err != nil {
+			p.problem(name + " is invalid")
+			return nil
+		}
+		ids = append(ids, id)
+	}
+	return ids
+}

@@ -1,49 +1,35 @@
 package api
 
 import (
+	"errors"
 	"net/http"
-	"net/url"
-	"regexp"
+	"strings"
 	"time"
 
 	"packhouse/internal/access"
 	"packhouse/internal/registry"
 )
 
+// What personal, impersonation, project and group tokens have in common.
+
 const (
 	day = 24 * time.Hour
-	// maxLifetime of a personal token, and what one has that does not say.
+	// maxLifetime of a token, and what one has that does not say.
 	maxLifetime = 365 * day
-
-	jobLifetime    = 3600      // seconds
-	maxJobLifetime = 24 * 3600 // seconds
+	// rotatedLifetime is that of a token that was rotated and does not say.
+	rotatedLifetime = 7 * day
 )
 
 // Scopes that mean nothing here are taken too, since scripts ask for them; they open nothing.
 var (
-	personalScopes = []string{registry.ScopeAPI, registry.ScopeReadAPI, registry.ScopeReadUser, registry.ScopeReadPackage, registry.ScopeWritePackage,
-		"read_repository", "write_repository", "read_registry", "write_registry", "sudo", "admin_mode", "create_runner", "manage_runner", "k8s_proxy", "self_rotate"}
-	deployScopes = []string{registry.ScopeReadPackage, registry.ScopeWritePackage,
-		"read_repository", "read_registry", "write_registry", "read_virtual_registry", "write_virtual_registry"}
+	resourceScopes = []string{registry.ScopeAPI, registry.ScopeReadAPI, registry.ScopeReadPackage, registry.ScopeWritePackage,
+		"read_repository", "write_repository", "read_registry", "write_registry", "create_runner", "manage_runner", "k8s_proxy", registry.ScopeSelfRotate}
+	personalScopes = append([]string{registry.ScopeReadUser, registry.ScopeSudo, "admin_mode"}, resourceScopes...)
+	ownScopes      = []string{"k8s_proxy", registry.ScopeSelfRotate} // of tokens that one makes for oneself by a token
 )
 
-// ---- personal access tokens
-
-func (a *API) personalTokenRoutes() []route {
-	const tag = "Personal access tokens"
-	return []route{
-		{"POST /users/{id}/personal_access_tokens", a.createPersonalToken, operation{tag: tag, summary: "Create a token for a user, as an administrator", out: personalTokenJSON{},
-			in: []param{inName("name").must(), inText("description"), inList("scopes", personalScopes...).must(), inDate("expires_at")}}},
-		{"GET /personal_access_tokens", a.listPersonalTokens, operation{tag: tag, summary: "Tokens", out: []personalTokenJSON{},
-			in: append([]param{inNumber("user_id"), inChoice("state", "active", "inactive")}, inPages...)}},
-		{"GET /personal_access_tokens/self", a.showOwnToken, operation{tag: tag, summary: "The token that the request came with", out: personalTokenJSON{}}},
-		{"DELETE /personal_access_tokens/self", a.revokeOwnToken, operation{tag: tag, summary: "Revoke the token that the request came with"}},
-		{"GET /personal_access_tokens/{id}", a.showPersonalToken, operation{tag: tag, summary: "A token", out: personalTokenJSON{}}},
-		{"DELETE /personal_access_tokens/{id}", a.revokePersonalToken, operation{tag: tag, summary: "Revoke a token"}},
-	}
-}
-
-type personalTokenJSON struct {
+// userTokenJSON is a token of a user or a bot.
+type userTokenJSON struct {
 	ID          int64     `json:"id"`
 	Name        string    `json:"name"`
 	Revoked     bool      `json:"revoked"`
@@ -57,8 +43,8 @@ type personalTokenJSON struct {
 	Text        string    `json:"token,omitempty"` // only when it is made
 }
 
-func newPersonalTokenJSON(t *registry.Token) personalTokenJSON {
-	return personalTokenJSON{ID: t.ID, Name: t.Name, Revoked: t.Revoked, CreatedAt: timestamp(t.CreatedAt), Description: orNull(t.Description),
+func newUserTokenJSON(t *registry.Token) userTokenJSON {
+	return userTokenJSON{ID: t.ID, Name: t.Name, Revoked: t.Revoked, CreatedAt: timestamp(t.CreatedAt), Description: orNull(t.Description),
 		Scopes: t.Scopes, UserID: t.UserID, LastUsedAt: timestamp(t.LastUsedAt), Active: t.Active(time.Now()), ExpiresAt: date(t.ExpiresAt)}
 }
 
@@ -67,63 +53,54 @@ func personal(t *registry.Token) bool {
 	return t.Kind == registry.PersonalToken || t.Kind == registry.ResourceToken
 }
 
-func (a *API) createPersonalToken(w http.ResponseWriter, r *http.Request) error {
-	c, err := a.signedIn(w, r)
-	if err != nil {
-		return err
-	}
-	token := &registry.Token{
-		Kind: registry.PersonalToken, UserID: c.number("id", 0), Name: c.required("name"), Description: c.text("description", ""),
-		Scopes: c.requiredChoices("scopes", personalScopes...), ExpiresAt: c.date("expires_at"),
-	}
-	if err := c.wrong(); err != nil {
-		return err
-	}
-	if err := c.admin(); err != nil {
-		return err
-	}
-	if _, err := c.view.UserByID(token.UserID); err != nil {
-		return orElse(err, registry.NotFound, errNoUser)
-	}
-	latest := time.Now().UTC().Truncate(day).Add(maxLifetime)
-	switch {
-	case len(token.Scopes) == 0:
-		return refuse(http.StatusBadRequest, "Scopes can't be blank")
-	case token.ExpiresAt.IsZero():
-		token.ExpiresAt = latest
-	case token.ExpiresAt.After(latest):
-		return invalid("expires_at", "must be before %s", latest.Add(day).Format(time.DateOnly))
-	}
-	text, err := a.reg.IssueToken(r.Context(), token)
-	if err != nil {
-		return err
-	}
-	body := newPersonalTokenJSON(token)
-	body.Text = text
-	return writeJSON(w, http.StatusCreated, body)
+// inNewToken are the parameters of a new token.
+func inNewToken(scopes []string) []param {
+	return []param{inName("name").must(), inText("description"), inList("scopes", scopes...).must(), inDate("expires_at")}
 }
 
-func (a *API) listPersonalTokens(w http.ResponseWriter, r *http.Request) error {
-	c, err := a.signedIn(w, r)
-	if err != nil {
-		return err
+// newToken reads the parameters of a new token.
+func (c *call) newToken(kind registry.TokenKind, scopes []string) *registry.Token {
+	return &registry.Token{Kind: kind, Name: c.required("name"), Description: c.text("description", ""),
+		Scopes: c.requiredChoices("scopes", scopes...), ExpiresAt: c.date("expires_at")}
+}
+
+// checkToken refuses a token that opens nothing or lives too long. One that does not say how long lives as long as life.
+func checkToken(t *registry.Token, life time.Duration) (err error) {
+	if len(t.Scopes) == 0 {
+		return refuse(http.StatusBadRequest, "Scopes can't be blank")
 	}
-	user, state, pg := c.number("user_id", 0), c.choice("state", "", "active", "inactive"), c.page()
-	if err := c.wrong(); err != nil {
-		return err
+	t.ExpiresAt, err = expiry(t.ExpiresAt, life)
+	return err
+}
+
+func expiry(asked time.Time, life time.Duration) (time.Time, error) {
+	today := time.Now().UTC().Truncate(day)
+	switch latest := today.Add(maxLifetime); {
+	case asked.IsZero():
+		return today.Add(life), nil
+	case asked.After(latest):
+		return asked, invalid("expires_at", "must be before %s", latest.Add(day).Format(time.DateOnly))
 	}
-	if !c.who.User.Admin {
-		if user != 0 && user != c.who.User.ID {
-			return errAnonymous // GitLab's 401, for one who is signed in too
-		}
-		user = c.who.User.ID
-	}
-	filter := registry.TokenFilter{Kind: registry.PersonalToken, UserID: user, Active: state == "active", Inactive: state == "inactive"}
-	tokens, total, err := a.pageTokens(r, filter, pg)
-	if err != nil {
-		return err
-	}
-	return c.writePage(w, r, pg, total, each(tokens, newPersonalTokenJSON))
+	return asked, nil
+}
+
+// inTokens are the parameters that select tokens.
+var inTokens = append([]param{inChoice("state", "active", "inactive"), inFlag("revoked"), inText("search"), inTime("created_after"), inTime("created_before"),
+	inTime("expires_after"), inTime("expires_before"), inTime("last_used_after"), inTime("last_used_before"), inChoice("sort", tokenSorts...)}, inPages...)
+
+// tokenSorts are what a list of tokens is ordered by, and how.
+var tokenSorts = []string{"created_asc", "created_desc", "expires_asc", "expires_desc", "last_used_asc", "last_used_desc", "name_asc", "name_desc"}
+
+// tokenFilter reads the parameters that select tokens.
+func (c *call) tokenFilter(f registry.TokenFilter) registry.TokenFilter {
+	state, sort := c.choice("state", "", "active", "inactive"), c.choice("sort", "", tokenSorts...)
+	f.Active, f.Inactive, f.Revoked, f.Search = state == "active", state == "inactive", c.maybe("revoked"), c.text("search", "")
+	f.CreatedAfter, f.CreatedBefore = c.time("created_after"), c.time("created_before")
+	f.ExpiresAfter, f.ExpiresBefore = c.time("expires_after"), c.time("expires_before")
+	f.UsedAfter, f.UsedBefore = c.time("last_used_after"), c.time("last_used_before")
+	by, descending := strings.CutSuffix(sort, "_desc")
+	f.Order, f.Descending = registry.TokenOrder(strings.TrimSuffix(by, "_asc")), descending
+	return f
 }
 
 func (a *API) pageTokens(r *http.Request, f registry.TokenFilter, pg page) (tokens []*registry.Token, total int, err error) {
@@ -142,323 +119,94 @@ func (a *API) token(r *http.Request, id int64) (token *registry.Token, err error
 	return token, err
 }
 
-func (a *API) revoke(r *http.Request, id int64) error {
-	return a.reg.Store.Write(r.Context(), func(tx registry.Tx) error { return tx.RevokeToken(id) })
+func (a *API) revoke(r *http.Request, token *registry.Token) error {
+	return a.reg.Store.Write(r.Context(), func(tx registry.Tx) error { return registry.Revoke(tx, token) })
 }
 
-func (a *API) showPersonalToken(w http.ResponseWriter, r *http.Request) error {
-	c, err := a.signedIn(w, r)
-	if err != nil {
-		return err
-	}
-	token, err := a.personalToken(c, r)
-	if err != nil {
-		return err
-	}
-	return writeJSON(w, http.StatusOK, newPersonalTokenJSON(token))
-}
-
-func (a *API) revokePersonalToken(w http.ResponseWriter, r *http.Request) error {
-	c, err := a.signedIn(w, r)
-	if err != nil {
-		return err
-	}
-	token, err := a.personalToken(c, r)
-	if err != nil {
-		return err
-	}
-	if err := a.revoke(r, token.ID); err != nil {
-		return err
-	}
-	w.WriteHeader(http.StatusNoContent)
-	return nil
-}
-
-// personalToken finds the token :id, one of the caller's own unless they are an administrator. To others, one that is
-// missing is no different from one that is somebody else's.
-func (a *API) personalToken(c *call, r *http.Request) (*registry.Token, error) {
-	id := c.number("id", 0)
-	if err := c.wrong(); err != nil {
-		return nil, err
-	}
-	token, err := a.token(r, id)
-	if err == nil && (!personal(token) || token.UserID != c.who.User.ID && !c.who.User.Admin) {
-		err = errNotFound
-	}
-	if !c.who.User.Admin {
-		err = orElse(err, registry.NotFound, errAnonymous) // GitLab's 401
-	}
-	return token, err
-}
-
-func (a *API) showOwnToken(w http.ResponseWriter, r *http.Request) error {
-	token, err := a.ownToken(w, r)
-	if err != nil {
-		return err
-	}
-	return writeJSON(w, http.StatusOK, newPersonalTokenJSON(token))
-}
-
-func (a *API) revokeOwnToken(w http.ResponseWriter, r *http.Request) error {
-	token, err := a.ownToken(w, r)
-	if err != nil {
-		return err
-	}
-	if err := a.revoke(r, token.ID); err != nil {
-		return err
-	}
-	w.WriteHeader(http.StatusNoContent)
-	return nil
-}
+// ---- the token that a request came with
 
 // ownToken is the token that the request came with, whatever its scopes: whoever holds it may know and end it.
-func (a *API) ownToken(w http.ResponseWriter, r *http.Request) (*registry.Token, error) {
+func (a *API) ownToken(w http.ResponseWriter, r *http.Request) (*call, *registry.Token, error) {
 	c, err := a.open(w, r)
 	switch {
 	case err != nil:
-		return nil, err
+		return nil, nil, err
 	case c.who.Anonymous():
-		return nil, errAnonymous
+		return nil, nil, errAnonymous
 	case c.who.Token == nil || !personal(c.who.Token):
-		return nil, refuse(http.StatusBadRequest, "400 Bad request - This endpoint requires token type to be a personal access token")
+		return nil, nil, refuse(http.StatusBadRequest, "400 Bad request - This endpoint requires token type to be a personal access token")
 	}
-	return a.token(r, c.who.Token.ID) // the caller's copy does not know its last use
+	token, err := a.token(r, c.who.Token.ID) // the caller's copy does not know its last use
+	return c, token, err
 }
 
-// ---- deploy tokens
+// ---- rotation
 
-func (a *API) deployTokenRoutes() (routes []route) {
-	const tag = "Deploy tokens"
-	for prefix, in := range places {
-		prefix += "/deploy_tokens"
-		routes = append(routes,
-			route{"POST " + prefix, a.createDeployToken(in), operation{tag: tag, summary: "Create a deploy token", out: deployTokenJSON{},
-				in: []param{inName("name").must(), inText("username"), inList("scopes", deployScopes...).must(), inTime("expires_at")}}},
-			route{"GET " + prefix, a.listDeployTokens(in), operation{tag: tag, summary: "Deploy tokens", out: []deployTokenJSON{}, in: append([]param{inFlag("active")}, inPages...)}},
-			route{"GET " + prefix + "/{token_id}", a.showDeployToken(in), operation{tag: tag, summary: "A deploy token", out: deployTokenJSON{}}},
-			route{"DELETE " + prefix + "/{token_id}", a.revokeDeployToken(in), operation{tag: tag, summary: "Revoke a deploy token"}},
-		)
+// inRotation are the parameters of a rotation.
+var inRotation = []param{inDate("expires_at").says("in a week, by default")}
+
+// rotating opens a request of a user that rotates a token.
+func (a *API) rotating(w http.ResponseWriter, r *http.Request) (*call, error) {
+	c, err := a.openRotation(w, r)
+	if err != nil {
+		return nil, err
 	}
-	return routes
-}
-
-type deployTokenJSON struct {
-	ID        int64     `json:"id"`
-	Name      string    `json:"name"`
-	Username  string    `json:"username"`
-	ExpiresAt timestamp `json:"expires_at"`
-	Scopes    []string  `json:"scopes"`
-	Revoked   bool      `json:"revoked"`
-	Expired   bool      `json:"expired"`
-	Text      string    `json:"token,omitempty"` // only when it is made
-}
-
-func newDeployTokenJSON(t *registry.Token) deployTokenJSON {
-	return deployTokenJSON{ID: t.ID, Name: t.Name, Username: t.Login(), ExpiresAt: timestamp(t.ExpiresAt), Scopes: t.Scopes, Revoked: t.Revoked,
-		Expired: !t.ExpiresAt.IsZero() && !time.Now().Before(t.ExpiresAt)}
-}
-
-var deployUsername = regexp.MustCompile(`^[a-zA-Z0-9.+_-]*$`)
-
-func (a *API) createDeployToken(in finder) handler {
-	return func(w http.ResponseWriter, r *http.Request) error {
-		c, err := a.signedIn(w, r)
-		if err != nil {
-			return err
-		}
-		token := &registry.Token{
-			Kind: registry.DeployToken, Name: c.required("name"), Username: c.text("username", ""),
-			Scopes: c.requiredChoices("scopes", deployScopes...), ExpiresAt: c.time("expires_at"),
-		}
-		c.short("username", token.Username)
-		if err := c.wrong(); err != nil {
-			return err
-		}
-		place, err := in(c)
-		if err != nil {
-			return err
-		}
-		if err := c.may(place.level, place.manage); err != nil {
-			return err
-		}
-		switch {
-		case len(token.Scopes) == 0:
-			return refuse(http.StatusBadRequest, "Scopes can't be blank")
-		case !deployUsername.MatchString(token.Username):
-			return refuse(http.StatusBadRequest, "Username can contain only letters, digits, '_', '-', '+', and '.'")
-		}
-		token.GroupID, token.ProjectID = place.groupID, place.projectID
-		text, err := a.reg.IssueToken(r.Context(), token)
-		if err != nil {
-			return err
-		}
-		body := newDeployTokenJSON(token)
-		body.Text = text
-		return writeJSON(w, http.StatusCreated, body)
+	if err := c.scoped(r); err != nil {
+		return nil, err
 	}
+	return c, c.person()
 }
 
-func (a *API) listDeployTokens(in finder) handler {
-	return func(w http.ResponseWriter, r *http.Request) error {
-		c, err := a.anyone(w, r)
-		if err != nil {
-			return err
-		}
-		active, pg := c.flag("active", false), c.page()
-		if err := c.wrong(); err != nil {
-			return err
-		}
-		place, err := in(c)
-		if err != nil {
-			return err
-		}
-		if err := c.may(place.level, access.Inspect); err != nil {
-			return err
-		}
-		filter := registry.TokenFilter{Kind: registry.DeployToken, GroupID: place.groupID, ProjectID: place.projectID, Active: active}
-		tokens, total, err := a.pageTokens(r, filter, pg)
-		if err != nil {
-			return err
-		}
-		return c.writePage(w, r, pg, total, each(tokens, newDeployTokenJSON))
+// openRotation opens a request that rotates a token. A revoked token that it comes with has been rotated away before, or
+// stolen: the whole line of tokens that it belongs to ends.
+func (a *API) openRotation(w http.ResponseWriter, r *http.Request) (*call, error) {
+	c, err := a.open(w, r)
+	var refused *access.TokenError
+	if !errors.As(err, &refused) {
+		return c, err
 	}
-}
-
-func (a *API) showDeployToken(in finder) handler {
-	return func(w http.ResponseWriter, r *http.Request) error {
-		c, err := a.anyone(w, r)
-		if err != nil {
-			return err
-		}
-		token, _, err := a.deployToken(c, r, in)
-		if err != nil {
-			return err
-		}
-		return writeJSON(w, http.StatusOK, newDeployTokenJSON(token))
+	text, _ := access.Credential(r)
+	var token *registry.Token
+	lookErr := a.reg.Store.Read(r.Context(), func(tx registry.Tx) (err error) {
+		token, err = tx.TokenByHash(registry.HashToken(text))
+		return err
+	})
+	if lookErr != nil {
+		return nil, lookErr
 	}
-}
-
-func (a *API) revokeDeployToken(in finder) handler {
-	return func(w http.ResponseWriter, r *http.Request) error {
-		c, err := a.signedIn(w, r)
-		if err != nil {
-			return err
+	if token.Revoked && personal(token) {
+		if err := a.reg.RevokeFamily(r.Context(), token); err != nil {
+			return nil, err
 		}
-		token, place, err := a.deployToken(c, r, in)
-		if err != nil {
-			return err
-		}
-		if err := c.may(place.level, place.manage); err != nil {
-			return err
-		}
-		if err := a.revoke(r, token.ID); err != nil {
-			return err
-		}
-		w.WriteHeader(http.StatusNoContent)
-		return nil
 	}
+	return nil, err
 }
 
-// deployToken finds the deploy token :token_id of the project or group :id, for those who may list them.
-func (a *API) deployToken(c *call, r *http.Request, in finder) (*registry.Token, *place, error) {
-	id := c.number("token_id", 0)
+// rotate puts a new token in the place of one. To whoever comes second it is 401: by then the token has ended.
+func (a *API) rotate(r *http.Request, token *registry.Token, expires time.Time) (*registry.Token, string, error) {
+	expires, err := expiry(expires, rotatedLifetime)
+	if err != nil {
+		return nil, "", err
+	}
+	fresh, text, err := a.reg.RotateToken(r.Context(), token.ID, expires)
+	return fresh, text, orElse(err, registry.NotFound, errAnonymous)
+}
+
+// ownRotation opens a request that rotates the token that it comes with.
+func (a *API) ownRotation(w http.ResponseWriter, r *http.Request, kind registry.TokenKind) (*call, time.Time, error) {
+	c, err := a.openRotation(w, r)
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	expires := c.date("expires_at")
 	if err := c.wrong(); err != nil {
-		return nil, nil, err
+		return nil, time.Time{}, err
 	}
-	place, err := in(c)
-	if err != nil {
-		return nil, nil, err
+	switch {
+	case c.who.Anonymous():
+		return nil, time.Time{}, errAnonymous
+	case c.who.Token == nil || !personal(c.who.Token) || kind != "" && c.who.Token.Kind != kind:
+		return nil, time.Time{}, refuse(http.StatusMethodNotAllowed, "405 Method Not Allowed")
 	}
-	if err := c.may(place.level, access.Inspect); err != nil {
-		return nil, nil, err
-	}
-	token, err := a.token(r, id)
-	if err == nil && (token.Kind != registry.DeployToken || token.GroupID != place.groupID || token.ProjectID != place.projectID) {
-		err = errNotFound
-	}
-	return token, place, err
-}
-
-// ---- job tokens
-
-func (a *API) jobTokenRoutes() []route {
-	return []route{
-		{"POST /projects/{id}/job_tokens", a.createJobToken, operation{tag: "Job tokens", summary: "Create the token of a CI job", out: jobTokenJSON{},
-			in: []param{inName("ref"), inText("sha"), inText("web_url"), inName("source"), inNumber("expires_in").says("seconds")}}},
-	}
-}
-
-type jobTokenJSON struct {
-	Text      string       `json:"token"`
-	ExpiresAt timestamp    `json:"expires_at"`
-	Pipeline  pipelineJSON `json:"pipeline"`
-}
-
-// pipelineJSON is a CI run. It is numbered across the server and has no state here.
-type pipelineJSON struct {
-	ID        int64     `json:"id"`
-	IID       int64     `json:"iid"`
-	ProjectID int64     `json:"project_id"`
-	SHA       string    `json:"sha"`
-	Ref       string    `json:"ref"`
-	Status    string    `json:"status"`
-	Source    string    `json:"source"`
-	CreatedAt timestamp `json:"created_at"`
-	UpdatedAt timestamp `json:"updated_at"`
-	WebURL    string    `json:"web_url"`
-	User      *userJSON `json:"user"`
-}
-
-func (c *call) pipelineJSON(p *registry.Pipeline, u *registry.User, status string) pipelineJSON {
-	j := pipelineJSON{ID: p.ID, IID: p.ID, ProjectID: p.ProjectID, SHA: p.SHA, Ref: p.Ref, Status: status, Source: p.Source,
-		CreatedAt: timestamp(p.CreatedAt), UpdatedAt: timestamp(p.CreatedAt), WebURL: p.WebURL}
-	if u != nil {
-		user := c.userJSON(u)
-		j.User = &user
-	}
-	return j
-}
-
-var sha = regexp.MustCompile(`^([0-9a-f]{40}|[0-9a-f]{64})?$`)
-
-// createJobToken is not in GitLab, whose own runner gets such tokens: here another CI asks for one at the beginning of
-// a job, and what the job publishes is shown with its commit and run.
-func (a *API) createJobToken(w http.ResponseWriter, r *http.Request) error {
-	c, err := a.signedIn(w, r)
-	if err != nil {
-		return err
-	}
-	pipeline := &registry.Pipeline{
-		UserID: c.who.User.ID, Ref: c.text("ref", ""), SHA: c.text("sha", ""), WebURL: c.text("web_url", ""), Source: c.text("source", "external"),
-	}
-	c.short("ref", pipeline.Ref)
-	c.short("source", pipeline.Source)
-	if !sha.MatchString(pipeline.SHA) {
-		c.problem("sha is invalid")
-	}
-	if web, err := url.Parse(pipeline.WebURL); pipeline.WebURL != "" && (err != nil || web.Host == "" || web.Scheme != "https" && web.Scheme != "http") {
-		c.problem("web_url is invalid") // pages link to it, so no javascript: or data:
-	}
-	seconds := c.number("expires_in", jobLifetime)
-	if seconds < 1 || seconds > maxJobLifetime {
-		c.problem("expires_in does not have a valid value")
-	}
-	id := c.text("id", "")
-	if err := c.wrong(); err != nil {
-		return err
-	}
-	project, level, err := c.project(id)
-	if err != nil {
-		return err
-	}
-	if err := c.may(level, access.Publish); err != nil {
-		return err
-	}
-	pipeline.ProjectID = project.ID
-	expires := time.Now().Add(time.Duration(seconds) * time.Second)
-	text, err := a.reg.JobToken(r.Context(), pipeline, expires)
-	if err != nil {
-		return err
-	}
-	return writeJSON(w, http.StatusCreated, jobTokenJSON{text, timestamp(expires), c.pipelineJSON(pipeline, c.who.User, "running")})
+	return c, expires, access.RequireScope(c.who, registry.ScopeAPI, registry.ScopeSelfRotate)
 }

@@ -9,12 +9,12 @@ import (
 
 // ---- users
 
-const userColumns = "u.id, u.username, u.name, u.email, u.password_hash, u.admin, u.external, u.bot, u.blocked, u.created_at, n.id"
+const userColumns = "u.id, u.username, u.name, u.email, u.password_hash, u.admin, u.external, u.bot, u.state, u.created_at, n.id"
 const userTables = "users u JOIN namespaces n ON n.owner_id = u.id"
 
 func scanUser(row scanner) (*registry.User, error) {
 	u := &registry.User{}
-	return u, row.Scan(&u.ID, &u.Username, &u.Name, &u.Email, &u.PasswordHash, &u.Admin, &u.External, &u.Bot, &u.Blocked,
+	return u, row.Scan(&u.ID, &u.Username, &u.Name, &u.Email, &u.PasswordHash, &u.Admin, &u.External, &u.Bot, &u.State,
 		asTime{&u.CreatedAt}, &u.NamespaceID)
 }
 
@@ -29,9 +29,9 @@ func emailKey(email string) any {
 func (t *tx) CreateUser(u *registry.User) error {
 	u.CreatedAt = now()
 	err := t.insert(&u.ID, `
-		INSERT INTO users (username, username_key, name, email, email_key, password_hash, admin, external, bot, blocked, created_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
-		u.Username, strings.ToLower(u.Username), u.Name, u.Email, emailKey(u.Email), u.PasswordHash, u.Admin, u.External, u.Bot, u.Blocked, millis(u.CreatedAt))
+		INSERT INTO users (username, username_key, name, name_key, email, email_key, password_hash, admin, external, bot, state, created_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
+		u.Username, strings.ToLower(u.Username), u.Name, strings.ToLower(u.Name), u.Email, emailKey(u.Email), u.PasswordHash, u.Admin, u.External, u.Bot, u.State, millis(u.CreatedAt))
 	if err != nil {
 		return err
 	}
@@ -42,12 +42,6 @@ func (t *tx) CreateUser(u *registry.User) error {
 	}
 	u.NamespaceID = personal.ID
 	return nil
-}
-
-func (t *tx) UpdateUser(u *registry.User) error {
-	return t.changedAccess(t.one(`
-		UPDATE users SET name = $2, email = $3, email_key = $4, password_hash = $5, admin = $6, external = $7, blocked = $8 WHERE id = $1`,
-		u.ID, u.Name, u.Email, emailKey(u.Email), u.PasswordHash, u.Admin, u.External, u.Blocked))
 }
 
 func (t *tx) User(id int64) (*registry.User, error) {
@@ -61,19 +55,6 @@ func (t *tx) UserByUsername(username string) (*registry.User, error) {
 func (t *tx) CountUsers() (count int, err error) {
 	err = t.row(func(row scanner) error { return row.Scan(&count) }, "SELECT COUNT(*) FROM users")
 	return count, err
-}
-
-func (t *tx) Users(f registry.UserFilter) (users []*registry.User, total int, err error) {
-	c := conditions{parts: []string{"TRUE"}}
-	if len(f.IDs) > 0 {
-		var set string
-		set, c.args = in(c.args, f.IDs)
-		c.add("u.id IN " + set)
-	}
-	if f.Username != "" {
-		c.add("u.username_key = $?", strings.ToLower(f.Username))
-	}
-	return page(t, scanUser, userColumns, userTables, &c, "u.id", f.Limit, f.Offset)
 }
 
 // ---- groups and projects
@@ -156,13 +137,6 @@ func (t *tx) ProjectByPath(fullPath string) (*registry.Project, error) {
 
 // ---- members
 
-func (t *tx) CreateMember(m *registry.Member) error {
-	m.CreatedAt = now()
-	return t.changedAccess(t.one(`
-		INSERT INTO members (user_id, namespace_id, project_id, level, expires_at, created_at) VALUES ($1, $2, $3, $4, $5, $6)`,
-		m.UserID, nullable(m.GroupID), nullable(m.ProjectID), m.Level, millis(m.ExpiresAt), millis(m.CreatedAt)))
-}
-
 const memberColumns = "user_id, namespace_id, project_id, level, expires_at, created_at"
 
 func scanMember(row scanner) (*registry.Member, error) {
@@ -173,12 +147,6 @@ func scanMember(row scanner) (*registry.Member, error) {
 func (t *tx) Members(group, project int64) ([]*registry.Member, error) {
 	return list(t, scanMember, "SELECT "+memberColumns+" FROM members WHERE namespace_id = $1 OR project_id = $2 ORDER BY user_id",
 		nullable(group), nullable(project))
-}
-
-func (t *tx) PageMembers(group, project int64, limit, offset int) ([]*registry.Member, int, error) {
-	c := conditions{}
-	c.add("(namespace_id = $? OR project_id = $?)", nullable(group), nullable(project))
-	return page(t, scanMember, memberColumns, "members", &c, "user_id", limit, offset)
 }
 
 func (t *tx) EffectiveLevel(user, project int64, lineage []int64) (level registry.Level, until time.Time, err error) {
@@ -202,72 +170,7 @@ func (t *tx) EffectiveLevel(user, project int64, lineage []int64) (level registr
 	return level, until, err
 }
 
-// ---- tokens
-
-const tokenColumns = "id, kind, name, description, username, user_id, namespace_id, project_id, pipeline_id, scopes, hash, revoked, created_at, expires_at, last_used_at"
-
-func scanToken(row scanner) (*registry.Token, error) {
-	k := &registry.Token{}
-	var scopes string
-	err := row.Scan(&k.ID, &k.Kind, &k.Name, &k.Description, &k.Username, asID{&k.UserID}, asID{&k.GroupID}, asID{&k.ProjectID}, asID{&k.PipelineID},
-		&scopes, &k.Hash, &k.Revoked, asTime{&k.CreatedAt}, asTime{&k.ExpiresAt}, asTime{&k.LastUsedAt})
-	k.Scopes = strings.Fields(scopes)
-	return k, err
-}
-
-func (t *tx) CreateToken(k *registry.Token) error {
-	k.CreatedAt = now()
-	return t.changedAccess(t.insert(&k.ID, `
-		INSERT INTO tokens (kind, name, description, username, user_id, namespace_id, project_id, pipeline_id, scopes, hash, revoked, created_at, expires_at, last_used_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 0)`,
-		k.Kind, k.Name, k.Description, k.Username, nullable(k.UserID), nullable(k.GroupID), nullable(k.ProjectID), nullable(k.PipelineID),
-		strings.Join(k.Scopes, " "), k.Hash, k.Revoked, millis(k.CreatedAt), millis(k.ExpiresAt)))
-}
-
-func (t *tx) Token(id int64) (*registry.Token, error) {
-	return get(t, scanToken, "SELECT "+tokenColumns+" FROM tokens WHERE id = $1", id)
-}
-
-func (t *tx) TokenByHash(hash []byte) (*registry.Token, error) {
-	return get(t, scanToken, "SELECT "+tokenColumns+" FROM tokens WHERE hash = $1", hash)
-}
-
-func (t *tx) Tokens(f registry.TokenFilter) ([]*registry.Token, error) {
-	c := tokenConditions(f)
-	return list(t, scanToken, "SELECT "+tokenColumns+" FROM tokens WHERE "+c.String()+" ORDER BY id", c.args...)
-}
-
-func (t *tx) PageTokens(f registry.TokenFilter, limit, offset int) ([]*registry.Token, int, error) {
-	return page(t, scanToken, tokenColumns, "tokens", tokenConditions(f), "id", limit, offset)
-}
-
-func tokenConditions(f registry.TokenFilter) *conditions {
-	c := &conditions{parts: []string{"TRUE"}}
-	if f.Kind != "" {
-		c.add("kind = $?", f.Kind)
-	}
-	for column, id := range map[string]int64{"user_id": f.UserID, "namespace_id": f.GroupID, "project_id": f.ProjectID} {
-		if id != 0 {
-			c.add(column+" = $?", id)
-		}
-	}
-	if f.Active {
-		c.add("NOT revoked AND (expires_at = 0 OR expires_at > $?)", millis(now()))
-	}
-	if f.Inactive {
-		c.add("(revoked OR (expires_at <> 0 AND expires_at <= $?))", millis(now()))
-	}
-	return c
-}
-
-func (t *tx) RevokeToken(id int64) error {
-	return t.changedAccess(t.one("UPDATE tokens SET revoked = TRUE WHERE id = $1", id))
-}
-
-func (t *tx) UseToken(id int64, at time.Time) error {
-	_, err := t.exec("UPDATE tokens SET last_used_at = $2 WHERE id = $1 AND last_used_at < $2", id, millis(at))
-	return err
-}
+// ---- pipelines
 
 func (t *tx) CreatePipeline(p *registry.Pipeline) error {
 	p.CreatedAt = now()

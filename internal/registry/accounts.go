@@ -107,10 +107,35 @@ func (r *Registry) SignIn(ctx context.Context, address, username, password strin
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	if bcrypt.CompareHashAndPassword(hash, []byte(password)) != nil || user == nil || user.Blocked || user.Bot {
+	if bcrypt.CompareHashAndPassword(hash, []byte(password)) != nil || user == nil || user.Bot {
 		return nil, errSignIn
 	}
-	return user, nil
+	BySignIn(ctx, user)
+	switch user.State {
+	case Active:
+		return user, nil
+	case Deactivated:
+		return r.reactivate(ctx, user.ID)
+	}
+	return nil, errSignIn
+}
+
+// reactivate lets a user who was deactivated, and has shown their password, come in again.
+func (r *Registry) reactivate(ctx context.Context, id int64) (user *User, err error) {
+	err = r.Store.Write(ctx, func(tx Tx) error {
+		if user, err = tx.User(id); err != nil {
+			return err
+		}
+		if user.State != Deactivated { // meanwhile
+			return errSignIn
+		}
+		user.State = Active
+		if err := tx.UpdateUser(user); err != nil {
+			return err
+		}
+		return tx.Record(&Event{Name: UserChanged, OfUserID: id, Target: user.Username, Detail: "active"})
+	})
+	return user, err
 }
 
 // loginLife is how long a sign-in waits for the browser.
@@ -150,17 +175,17 @@ func (r *Registry) FinishLogin(ctx context.Context, secret string, token *Token)
 		if err := tx.DeleteLogin(hash); err != nil {
 			return err
 		}
-		token.UserID, token.Hash = login.UserID, HashToken(text)
-		return tx.CreateToken(token)
+		user, err := tx.User(login.UserID)
+		if err != nil {
+			return err
+		}
+		if user.State != Active { // since they signed in
+			return Errorf(NotFound, "404 Not found")
+		}
+		BySignIn(ctx, user)
+		token.UserID = user.ID
+		return issue(tx, token, text)
 	})
-}
-
-// IssueToken stores a token and returns its text, which cannot be had again. The token's kind, holder and scopes are
-// set by the caller.
-func (r *Registry) IssueToken(ctx context.Context, token *Token) (text string, err error) {
-	text = NewTokenText(token.Kind)
-	token.Hash = HashToken(text)
-	return text, r.Store.Write(ctx, func(tx Tx) error { return tx.CreateToken(token) })
 }
 
 // FirstStart creates the administrator root when there is no user yet. An empty password or token is generated and
@@ -190,6 +215,9 @@ func (r *Registry) FirstStart(ctx context.Context, password, token string) (newP
 		}
 		root := &User{Username: "root", Name: "Administrator", PasswordHash: hash, Admin: true}
 		if err := tx.CreateUser(root); err != nil {
+			return err
+		}
+		if err := tx.Record(&Event{Name: UserCreated, OfUserID: root.ID, Target: root.Username, Detail: "at the first start"}); err != nil {
 			return err
 		}
 		return tx.CreateToken(&Token{Kind: PersonalToken, Name: "first start", UserID: root.ID, Scopes: []string{ScopeAPI}, Hash: HashToken(chosenToken)})
@@ -227,17 +255,4 @@ func ValidPath(path string, top bool) error {
 		return Errorf(Invalid, "%s is a reserved name", path)
 	}
 	return nil
-}
-
-// JobToken makes the token of a CI job and the pipeline that what it publishes belongs to.
-func (r *Registry) JobToken(ctx context.Context, pipeline *Pipeline, expires time.Time) (text string, err error) {
-	text = NewTokenText(JobToken)
-	err = r.Store.Write(ctx, func(tx Tx) error {
-		if err := tx.CreatePipeline(pipeline); err != nil {
-			return err
-		}
-		return tx.CreateToken(&Token{Kind: JobToken, Name: "job", UserID: pipeline.UserID, ProjectID: pipeline.ProjectID, PipelineID: pipeline.ID,
-			Hash: HashToken(text), ExpiresAt: expires})
-	})
-	return text, err
 }

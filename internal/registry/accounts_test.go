@@ -134,7 +134,7 @@ func TestFirstStart(t *testing.T) {
 		t.Fatalf("password %q, token %q, %v", password, token, err)
 	}
 	root, err := r.SignIn(t.Context(), address(), "root", password)
-	if err != nil || !root.Admin || root.Blocked || root.Bot || root.External {
+	if err != nil || !root.Admin || root.State != registry.Active || root.Bot || root.External {
 		t.Fatalf("signed in: %+v, %v", root, err)
 	}
 	err = find(func(tx registry.Tx) error {
@@ -194,7 +194,7 @@ func TestSignIn(t *testing.T) {
 		for _, user := range []registry.User{
 			{Username: "ada", PasswordHash: hash},
 			{Username: "nopassword"},
-			{Username: "blocked", PasswordHash: hash, Blocked: true},
+			{Username: "blocked", PasswordHash: hash, State: registry.Blocked},
 			{Username: "bot", PasswordHash: hash, Bot: true},
 		} {
 			if err := tx.CreateUser(&user); err != nil {

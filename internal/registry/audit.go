@@ -12,6 +12,7 @@ type Actor struct {
 	TokenID int64     // 0: nobody, or a password
 	Kind    TokenKind // of the token
 	Name    string    // of the user or the deploy token
+	Sudo    string    // the administrator who acts as the user; empty: nobody
 	Address string    // without a port
 }
 
@@ -28,6 +29,13 @@ func ActorOf(ctx context.Context) *Actor {
 	return actor
 }
 
+// BySignIn notes in the context that its actor is somebody who has just shown their password.
+func BySignIn(ctx context.Context, user *User) {
+	if actor := ActorOf(ctx); actor != nil && actor.UserID == 0 && actor.TokenID == 0 {
+		actor.UserID, actor.Name = user.ID, user.Username
+	}
+}
+
 // Event is a line of the audit log: an actor did something to a target. Tx.Record writes it in the transaction of the
 // change itself, so that there is never the one without the other.
 type Event struct {
@@ -36,6 +44,8 @@ type Event struct {
 	Name      string // see the constants
 	ProjectID int64  // one of ProjectID and GroupID is set, or neither: the server as a whole
 	GroupID   int64
+	OfUserID  int64  // of neither: the user whom it is about
+	Path      string // of the project, group or user as it was then; Record finds it out
 	Target    string // what it was done to, as people name it: "npm @acme/hello 1.0.0"
 	Detail    string // what else there is to know: "developer, until 2026-01-31"
 	Actor
@@ -67,10 +77,28 @@ const (
 	SettingsChanged    = "settings_changed"
 )
 
+// ForgetEvents removes the events before a moment, in small transactions between which others have their turn.
+func (r *Registry) ForgetEvents(ctx context.Context, before time.Time) error {
+	for more := true; more; {
+		err := r.Store.Write(ctx, func(tx Tx) (err error) {
+			more, err = tx.DeleteEvents(before)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // EventFilter selects events; zero values but Limit do not restrict.
 type EventFilter struct {
 	ProjectID int64
 	GroupID   int64
+	OfUserID  int64
+	Projects  bool // only events of projects
+	Groups    bool // only events of groups
+	Users     bool // only events of users
 	After     time.Time
 	Before    time.Time
 	Limit     int

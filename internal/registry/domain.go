@@ -43,6 +43,29 @@ const (
 	Admin      Level = 60 // administrators of the whole server; no membership has it
 )
 
+// String is the level's name, for people.
+func (l Level) String() string {
+	switch l {
+	case Minimal:
+		return "minimal access"
+	case Guest:
+		return "guest"
+	case Planner:
+		return "planner"
+	case Reporter:
+		return "reporter"
+	case Developer:
+		return "developer"
+	case Maintainer:
+		return "maintainer"
+	case Owner:
+		return "owner"
+	case Admin:
+		return "administrator"
+	}
+	return "no access"
+}
+
 // Grantable tells whether a membership may have this level.
 func (l Level) Grantable() bool {
 	switch l {
@@ -50,6 +73,24 @@ func (l Level) Grantable() bool {
 		return true
 	}
 	return false
+}
+
+// UserState says whether a user may come in. The zero value is an active user.
+type UserState string
+
+// The states of a user, as GitLab names them but for the first.
+const (
+	Active      UserState = ""
+	Blocked     UserState = "blocked"
+	Banned      UserState = "banned"
+	Deactivated UserState = "deactivated" // until they sign in with their password
+)
+
+func (s UserState) String() string {
+	if s == Active {
+		return "active"
+	}
+	return string(s)
 }
 
 // User is a person or a bot.
@@ -62,7 +103,7 @@ type User struct {
 	Admin        bool
 	External     bool // sees internal projects only as a member
 	Bot          bool
-	Blocked      bool
+	State        UserState
 	NamespaceID  int64
 	CreatedAt    time.Time
 }
@@ -140,6 +181,9 @@ type Member struct {
 	CreatedAt time.Time
 }
 
+// Terms says how high the membership is and until when, for people.
+func (m *Member) Terms() string { return m.Level.String() + until(m.ExpiresAt) }
+
 // TokenKind tells what a token stands for.
 type TokenKind string
 
@@ -158,25 +202,30 @@ const (
 	ScopeReadUser     = "read_user"
 	ScopeReadPackage  = "read_package_registry"
 	ScopeWritePackage = "write_package_registry"
+	ScopeSudo         = "sudo"        // of administrators: act as somebody else
+	ScopeSelfRotate   = "self_rotate" // rotate the token itself
 )
 
 // Token is a credential. Its text is shown once, when it is made; only the hash is stored.
 type Token struct {
-	ID          int64
-	Kind        TokenKind
-	Name        string
-	Description string
-	Username    string // deploy tokens: the user name shown with it
-	UserID      int64  // 0 for deploy tokens
-	GroupID     int64  // deploy tokens of a group
-	ProjectID   int64  // deploy and job tokens of a project
-	PipelineID  int64  // job tokens
-	Scopes      []string
-	Hash        []byte // SHA-256 of the text
-	Revoked     bool
-	CreatedAt   time.Time
-	ExpiresAt   time.Time // zero: never
-	LastUsedAt  time.Time // zero: never
+	ID            int64
+	Kind          TokenKind
+	Name          string
+	Description   string
+	Username      string // deploy tokens: the user name shown with it
+	UserID        int64  // 0 for deploy tokens; of resource tokens, the bot
+	GroupID       int64  // deploy and resource tokens of a group
+	ProjectID     int64  // deploy, resource and job tokens of a project
+	PipelineID    int64  // job tokens
+	Level         Level  // resource tokens: of the bot
+	FamilyID      int64  // the first of a line of tokens that were rotated one into the next; 0: this one
+	Impersonation bool   // a personal token that an administrator made to act as the user
+	Scopes        []string
+	Hash          []byte // SHA-256 of the text
+	Revoked       bool
+	CreatedAt     time.Time
+	ExpiresAt     time.Time // zero: never
+	LastUsedAt    time.Time // zero: never
 }
 
 // Login is the user name that goes with a deploy token.
@@ -190,6 +239,26 @@ func (t *Token) Login() string {
 // HasScope tells whether the token carries one of the scopes.
 func (t *Token) HasScope(scopes ...string) bool {
 	return slices.ContainsFunc(scopes, func(s string) bool { return slices.Contains(t.Scopes, s) })
+}
+
+// Title names the token to people.
+func (t *Token) Title() string { return string(t.Kind) + " token " + t.Name }
+
+// Terms says what the token opens and until when, for people.
+func (t *Token) Terms() string {
+	terms := strings.Join(t.Scopes, " ")
+	if t.Level != NoAccess {
+		terms += " as " + t.Level.String()
+	}
+	return terms + until(t.ExpiresAt)
+}
+
+// until is the end of something, for people; nothing for what never ends.
+func until(end time.Time) string {
+	if end.IsZero() {
+		return ""
+	}
+	return ", until " + end.UTC().Format(time.DateOnly)
 }
 
 // Active tells whether the token may be used at now.

@@ -34,11 +34,22 @@ type Store interface {
 // methods that create return Conflict when it is already there, and set the ID and the times.
 type Tx interface {
 	CreateUser(*User) error // and the user's namespace
-	UpdateUser(*User) error // password, admin, external, blocked, name, email
+	// UpdateUser changes all of a user but Bot. A new user name moves the projects in the user's namespace along.
+	UpdateUser(*User) error
+	// DeleteUser removes a user with their namespace and the projects in it. What they published elsewhere stays.
+	DeleteUser(id int64) error
+	// DeleteTree removes a group with all that is in it and below it.
+	DeleteTree(*Group) error
+	// OwnedAlone lists the groups that would be without an owner if there were no such user, topmost ones only.
+	OwnedAlone(user int64) ([]*Group, error)
+	// HasPackages tells whether there is a package in the projects of a namespace or below it.
+	HasPackages(*Group) (bool, error)
+	// HasAdmin tells whether an administrator can come in.
+	HasAdmin() (bool, error)
 	User(id int64) (*User, error)
 	UserByUsername(username string) (*User, error)
 	CountUsers() (int, error)
-	// Users lists users by id, and their total number.
+	// Users lists users, and their total number.
 	Users(UserFilter) (users []*User, total int, err error)
 
 	CreateGroup(*Group) error
@@ -59,10 +70,18 @@ type Tx interface {
 	// NameIsKnown tells whether an entry of this name is, or ever was, in a project below a top-level namespace.
 	NameIsKnown(t Type, name string, root int64) (bool, error)
 
-	CreateMember(*Member) error
-	Members(group, project int64) ([]*Member, error) // direct ones, of a group or of a project
-	// PageMembers is a part of Members, and their total number.
-	PageMembers(group, project int64, limit, offset int) (members []*Member, total int, err error)
+	CreateMember(*Member) error                           // also in place of one that has ended
+	UpdateMember(*Member) error                           // level and end
+	DeleteMember(*Member) error                           // of the user in the group or project
+	DeleteMembersBelow(user int64, lineage []int64) error // of the user in what is below the group of this lineage
+	Members(group, project int64) ([]*Member, error)      // direct ones, of a group or of a project
+	// PageMembers lists members whose membership has not ended, by user, and their total number. Of a user's
+	// memberships it is the highest one.
+	PageMembers(MemberFilter) (members []*Member, total int, err error)
+	// HasOwner tells whether somebody who can come in, and is no bot, owns one of the namespaces without an end.
+	HasOwner(lineage []int64) (bool, error)
+	// Memberships lists those that a user has directly, in groups or in projects, and their total number.
+	Memberships(f MembershipFilter) (memberships []*Membership, total int, err error)
 	// EffectiveLevel is the highest level that the user has now, directly or through the namespaces of the lineage.
 	// until is when the first of these memberships ends; zero: never.
 	EffectiveLevel(user, project int64, lineage []int64) (level Level, until time.Time, err error)
@@ -74,6 +93,10 @@ type Tx interface {
 	// PageTokens is a part of Tokens, and their total number.
 	PageTokens(f TokenFilter, limit, offset int) (tokens []*Token, total int, err error)
 	RevokeToken(id int64) error
+	// TakeToken revokes a token for who asks first. NotFound: it was revoked already.
+	TakeToken(id int64) error
+	// RevokeFamily revokes all tokens of the line that a token belongs to.
+	RevokeFamily(*Token) error
 	// UseToken notes when a token was used last. It does not count as a change of access.
 	UseToken(id int64, at time.Time) error
 
@@ -86,6 +109,9 @@ type Tx interface {
 	Record(*Event) error
 	// Events lists events, the newest first, and their total number.
 	Events(EventFilter) (events []*Event, total int, err error)
+	Event(id int64) (*Event, error)
+	// DeleteEvents removes a part of the events before a moment, some hundred, and tells whether there may be more.
+	DeleteEvents(before time.Time) (more bool, err error)
 
 	CreateLogin(*Login) error // and removes those that have expired
 	Login(hash []byte) (*Login, error)
@@ -149,21 +175,90 @@ type Tx interface {
 
 // UserFilter selects users; zero values but Limit do not restrict.
 type UserFilter struct {
-	IDs      []int64
-	Username string // without regard to case
-	Limit    int
-	Offset   int
+	IDs           []int64
+	Username      string     // without regard to case
+	Search        string     // in user name and name, without regard to case
+	ByEmail       bool       // search in the email address, too
+	State         *UserState // nil: any
+	NotState      *UserState
+	External      *bool
+	Bot           *bool
+	Admin         *bool
+	CreatedAfter  time.Time
+	CreatedBefore time.Time
+	Order         UserOrder // then by id
+	Descending    bool
+	Limit         int
+	Offset        int
+}
+
+// UserOrder is what a list of users is ordered by.
+type UserOrder string
+
+// The orders, as GitLab names them. The zero value is ByUserID.
+const (
+	ByUserID       UserOrder = "id"
+	ByUsername     UserOrder = "username"
+	ByUserName     UserOrder = "name"
+	ByUserCreation UserOrder = "created_at"
+)
+
+// MemberFilter selects members of a group or a project; zero values but Limit do not restrict.
+type MemberFilter struct {
+	GroupID   int64   // one of GroupID and ProjectID is set
+	ProjectID int64   //
+	Above     []int64 // with those of the namespaces above it
+	UserIDs   []int64 // only these
+	SkipUsers []int64 // none of these
+	Search    string  // in user name and name, without regard to case
+	Limit     int
+	Offset    int
+}
+
+// Membership is where a user is a member.
+type Membership struct {
+	Member
+	Name string // of the group or project
+}
+
+// MembershipFilter selects memberships of a user.
+type MembershipFilter struct {
+	UserID           int64
+	Groups, Projects bool
+	Limit, Offset    int
 }
 
 // TokenFilter selects tokens; zero values do not restrict.
 type TokenFilter struct {
-	Kind      TokenKind
-	UserID    int64
-	GroupID   int64
-	ProjectID int64
-	Active    bool // only those that may be used now
-	Inactive  bool // only those that may not
+	Kind          TokenKind
+	UserID        int64
+	GroupID       int64
+	ProjectID     int64
+	Active        bool // only those that may be used now
+	Inactive      bool // only those that may not
+	Revoked       *bool
+	Impersonation *bool
+	Search        string // in the name, without regard to ASCII case
+	CreatedAfter  time.Time
+	CreatedBefore time.Time
+	ExpiresAfter  time.Time // those that end at all
+	ExpiresBefore time.Time
+	UsedAfter     time.Time // those that were used at all
+	UsedBefore    time.Time
+	Order         TokenOrder // then by id
+	Descending    bool
 }
+
+// TokenOrder is what a list of tokens is ordered by.
+type TokenOrder string
+
+// The orders, as GitLab names them. The zero value is by id.
+const (
+	ByTokenCreation TokenOrder = "created"
+	ByTokenExpiry   TokenOrder = "expires"
+	ByTokenUse      TokenOrder = "last_used"
+	ByTokenName     TokenOrder = "name"
+)
 
 // PackageFilter selects packages of a project, or of the projects below a group that the viewer may see; zero values but
 // Limit do not restrict.

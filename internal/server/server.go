@@ -44,6 +44,7 @@ type Config struct {
 	NPMUpstream     string         // URL to which names that nobody has may be forwarded; empty: none
 	DocumentCache   int64          // bytes of compressed index documents to keep
 	ShutdownTimeout time.Duration  // for requests in flight
+	AuditRetention  time.Duration  // of audit events; 0: for ever
 	LogRequests     string         // "all", "errors" or "none"
 	RootPassword    string         // of the first start; empty: generated
 	RootToken       string         // of the first start; empty: generated
@@ -261,6 +262,11 @@ func (s *Server) background(ctx context.Context) {
 		}
 		if err := s.reg.Purge(context.WithoutCancel(ctx)); err != nil {
 			slog.Error("remove what is marked for destruction", "err", err)
+		}
+		if s.config.AuditRetention > 0 {
+			if err := s.reg.ForgetEvents(context.WithoutCancel(ctx), time.Now().Add(-s.config.AuditRetention)); err != nil {
+				slog.Error("remove old audit events", "err", err)
+			}
 		}
 		if now := time.Now(); now.Sub(swept) > sweepInterval {
 			swept = now

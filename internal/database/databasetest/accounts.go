@@ -11,7 +11,7 @@ func testUsers(t *testing.T, s *store) {
 	if n := find(s, registry.Tx.CountUsers); n != 0 {
 		t.Fatalf("a new store has %d users", n)
 	}
-	ada := &registry.User{Username: "Ada", Name: "Ada L.", Email: "Ada@example.org", PasswordHash: "$2a$", Admin: true, External: true, Bot: true, Blocked: true}
+	ada := &registry.User{Username: "Ada", Name: "Ada L.", Email: "Ada@example.org", PasswordHash: "$2a$", Admin: true, External: true, Bot: true, State: registry.Banned}
 	s.write(func(tx registry.Tx) error { return tx.CreateUser(ada) })
 	if ada.ID == 0 || ada.NamespaceID == 0 || ada.CreatedAt.IsZero() {
 		t.Errorf("CreateUser left fields empty: %+v", ada)
@@ -37,7 +37,7 @@ func testUsers(t *testing.T, s *store) {
 	s.user("bot1")
 	s.user("bot2")
 
-	ada.Name, ada.Email, ada.PasswordHash, ada.Admin, ada.External, ada.Blocked = "A.", "", "", false, false, false
+	ada.Name, ada.Email, ada.PasswordHash, ada.Admin, ada.External, ada.State = "A.", "", "", false, false, registry.Active
 	s.write(func(tx registry.Tx) error { return tx.UpdateUser(ada) })
 	same(t, "updated user", ada, find(s, func(tx registry.Tx) (*registry.User, error) { return tx.User(ada.ID) }))
 	wantKind(t, "an update of nobody", s.attempt(func(tx registry.Tx) error { return tx.UpdateUser(&registry.User{ID: 4711}) }), registry.NotFound)
@@ -391,7 +391,7 @@ func testPages(t *testing.T, s *store) {
 	}
 	members := func(group, project int64, limit, offset int) func(tx registry.Tx) ([]string, int, error) {
 		return func(tx registry.Tx) (names []string, total int, err error) {
-			members, total, err := tx.PageMembers(group, project, limit, offset)
+			members, total, err := tx.PageMembers(registry.MemberFilter{GroupID: group, ProjectID: project, Limit: limit, Offset: offset})
 			for _, m := range members {
 				u, err := tx.User(m.UserID)
 				must(t, err)

@@ -161,7 +161,7 @@ func (h *Handler) logout(w http.ResponseWriter, q *request, text string) error {
 		if err != nil {
 			return err
 		}
-		return tx.RevokeToken(token.ID)
+		return registry.Revoke(tx, token)
 	})
 	if registry.KindOf(err) == registry.NotFound {
 		return errNoToken
@@ -275,7 +275,7 @@ func (h *Handler) deleteToken(w http.ResponseWriter, q *request, key string) err
 		}
 		for _, t := range tokens {
 			if tokenKey(t) == key || bytes.Equal(t.Hash, registry.HashToken(key)) {
-				return tx.RevokeToken(t.ID)
+				return registry.Revoke(tx, t)
 			}
 		}
 		return errNoToken
