@@ -160,6 +160,27 @@ type Tx interface {
 	// files (0: any).
 	DownloadsByDay(pkg, file int64, from, to time.Time) ([]DayCount, error)
 
+	// CleanupPolicy is that of a project. NotFound: it never had one.
+	CleanupPolicy(project int64) (*CleanupPolicy, error)
+	// SetCleanupPolicy creates or replaces a policy, but for what it says of its runs: one that goes on is ended.
+	SetCleanupPolicy(*CleanupPolicy) error
+	// RequestCleanup makes it a policy's turn, unless it is running.
+	RequestCleanup(project int64) error
+	// ClaimCleanup begins a run of a policy whose turn it is, or goes on with one that nobody is at, and lets nobody else
+	// have it for a time. It returns NotFound when there is none.
+	ClaimCleanup(now time.Time, lease time.Duration) (*CleanupPolicy, error)
+	// AdvanceCleanup notes what the run that was claimed has removed, and lets it go on for a time. It returns NotFound
+	// when the run is no longer the caller's.
+	AdvanceCleanup(claimed *CleanupPolicy, removed CleanupTotals, lease time.Duration) error
+	// EndCleanup gives a run back, finished or not, and says when the next one may begin; zero: never. It returns
+	// NotFound as AdvanceCleanup does.
+	EndCleanup(claimed *CleanupPolicy, finished bool, failure string, next time.Time) error
+	// CleanupVersions yields the versions of a scope but those marked for destruction, entry by entry and then the newest
+	// first.
+	CleanupVersions(s CleanupScope, f func(*CleanupVersion) error) error
+	// SpareFiles are files of a package beyond the newest of each name, the oldest first.
+	SpareFiles(pkg int64, keep, limit int) ([]*File, error)
+
 	// SetFragment stores a package's own piece of a kind of index document.
 	SetFragment(pkg int64, variant string, body []byte) error
 	// Fragments yields the pieces of packages, by package id. body is valid until f returns.

@@ -77,6 +77,13 @@ func Run(t *testing.T, open func(t *testing.T) registry.Store) {
 		{"racing downloads", testRacingDownloads},
 		{"flush of downloads", testDownloadsFlush},
 
+		{"cleanup", testCleanup},
+		{"cleanup of files", testCleanupFiles},
+		{"cleanup agrees with its preview", testCleanupAgrees},
+		{"one cleanup of many nodes", testCleanupLease},
+		{"cleanup stops", testCleanupStops},
+		{"cleanup races", testCleanupRaces},
+
 		{"an error undoes", testErrorUndoes},
 		{"a panic undoes", testPanicUndoes},
 		{"cold start", testColdStart},
