@@ -64,6 +64,7 @@ func (a *API) routes() []route {
 		a.settingRoutes(),
 		a.ruleRoutes(),
 		a.auditRoutes(),
+		a.cleanupRoutes(),
 	)
 }
 

@@ -57,6 +57,7 @@ const (
 	PackageDeleted     = "package_deleted"
 	PackageChanged     = "package_changed" // deprecated, tagged, yanked
 	PackageFileDeleted = "package_file_deleted"
+	CleanupRequested   = "package_cleanup_requested"
 	UserCreated        = "user_created"
 	UserChanged        = "user_changed"
 	UserDeleted        = "user_deleted"

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // CleanupPolicy says which versions of a project go by themselves, and which files of those that stay.
@@ -76,7 +77,6 @@ const (
 	MaxCadence     = 30 * day
 	MaxCleanupKeep = 1_000_000
 	MaxCleanupDays = 36_500
-	maxExpression  = 255 // characters
 )
 
 // The conditions, as the reasons for which a version goes.
@@ -115,13 +115,14 @@ func expression(pattern string) (*regexp.Regexp, error) {
 	if pattern == "" {
 		return nil, nil
 	}
-	if len([]rune(pattern)) > maxExpression {
-		return nil, Errorf(Invalid, "is too long (maximum is %d characters)", maxExpression)
+	if utf8.RuneCountInString(pattern) > maxPattern {
+		return nil, Errorf(Invalid, "is too long (maximum is %d characters)", maxPattern)
 	}
-	if _, err := regexp.Compile(pattern); err != nil { // by itself: the group around it could complete it
+	compiled, err := whole(pattern)
+	if err != nil {
 		return nil, Errorf(Invalid, "not valid RE2 syntax: %s", strings.TrimPrefix(err.Error(), "error parsing regexp: "))
 	}
-	return regexp.Compile(`\A(?:` + pattern + `)\z`)
+	return compiled, nil
 }
 
 // Check returns what is wrong with a policy: attribute → sentence.
@@ -152,6 +153,7 @@ func (p *CleanupPolicy) Removes() bool {
 
 // cleaner judges versions in the order of [Tx.CleanupVersions].
 type cleaner struct {
+	protected                            *Policy
 	policy                               *CleanupPolicy
 	olderThan, notDownloadedSince        time.Time // zero: no such condition
 	name, nameKeep, version, versionKeep *regexp.Regexp
@@ -159,8 +161,8 @@ type cleaner struct {
 	selected                             int   // versions of the entry so far
 }
 
-func newCleaner(p *CleanupPolicy, now time.Time) (*cleaner, error) {
-	c := &cleaner{policy: p}
+func newCleaner(p *CleanupPolicy, protected *Policy, now time.Time) (*cleaner, error) {
+	c := &cleaner{policy: p, protected: protected}
 	if p.OlderThan > 0 {
 		c.olderThan = now.Add(-time.Duration(p.OlderThan) * day)
 	}
@@ -193,6 +195,9 @@ func (c *cleaner) judge(v *CleanupVersion) *CleanupPick {
 		return nil
 	}
 	c.selected++
+	if c.protected.required(destroy, v.Type, v.Name, v.EntryName) > NoAccess {
+		return nil // whoever is told to remove it has no level
+	}
 	pick := &CleanupPick{CleanupVersion: *v}
 	if reasons := c.reasons(v); !newest && !v.Needed && len(reasons) > 0 {
 		pick.Reasons = reasons
@@ -231,7 +236,11 @@ var errEnough = errors.New("enough")
 
 // cleanupPicks hands what goes of a scope to f, until f returns false.
 func cleanupPicks(tx Tx, p *CleanupPolicy, scope CleanupScope, f func(*CleanupPick) bool) error {
-	c, err := newCleaner(p, time.Now())
+	protected, err := tx.Policy(0, p.ProjectID)
+	if err != nil {
+		return err
+	}
+	c, err := newCleaner(p, protected, time.Now())
 	if err != nil {
 		return err
 	}
@@ -264,8 +273,8 @@ func (r *Registry) PreviewCleanup(ctx context.Context, p *CleanupPolicy, limit, 
 	return picks, total, totals, err
 }
 
-// SetCleanupPolicy stores a policy. A run that goes on stops; when the new policy is enabled, it begins anew.
-func (r *Registry) SetCleanupPolicy(ctx context.Context, p *CleanupPolicy, detail string) error {
+// SetCleanupPolicy stores a policy that Check finds nothing wrong with. A run that goes on stops.
+func (r *Registry) SetCleanupPolicy(ctx context.Context, p *CleanupPolicy) error {
 	return r.Store.Write(ctx, func(tx Tx) error {
 		p.NextRunAt = time.Time{}
 		if p.Enabled {
@@ -274,7 +283,40 @@ func (r *Registry) SetCleanupPolicy(ctx context.Context, p *CleanupPolicy, detai
 		if err := tx.SetCleanupPolicy(p); err != nil {
 			return err
 		}
-		return tx.Record(&Event{Name: SettingsChanged, ProjectID: p.ProjectID, Target: "cleanup policy", Detail: detail})
+		return tx.Record(&Event{Name: SettingsChanged, ProjectID: p.ProjectID, Target: "cleanup policy", Detail: p.summary()})
+	})
+}
+
+// summary is for the audit log.
+func (p *CleanupPolicy) summary() string {
+	text := "disabled"
+	if p.Enabled {
+		text = "every " + p.Cadence.String()
+	}
+	for _, n := range []struct {
+		name  string
+		value int
+	}{{"keep_n_duplicated_package_files", p.KeepFiles}, {BeyondNewest, p.KeepVersions}, {TooOld, p.OlderThan}, {NotDownloaded, p.NotDownloadedSince}} {
+		if n.value > 0 {
+			text += fmt.Sprintf(", %s %d", n.name, n.value)
+		}
+	}
+	for _, s := range []struct{ name, value string }{{"package_type", string(p.Type)}, {"name_pattern", p.NamePattern}, {"name_keep_pattern", p.NameKeepPattern},
+		{"version_pattern", p.VersionPattern}, {"version_keep_pattern", p.VersionKeepPattern}} {
+		if s.value != "" {
+			text += fmt.Sprintf(", %s %q", s.name, s.value)
+		}
+	}
+	return text
+}
+
+// RunCleanup makes it a policy's turn, unless it is running. It returns NotFound for a project that has none.
+func (r *Registry) RunCleanup(ctx context.Context, project int64) error {
+	return r.Store.Write(ctx, func(tx Tx) error {
+		if err := tx.RequestCleanup(project); err != nil {
+			return err
+		}
+		return tx.Record(&Event{Name: CleanupRequested, ProjectID: project, Target: "cleanup policy"})
 	})
 }
 
@@ -305,7 +347,9 @@ func (r *Registry) CleanUp(ctx context.Context) (bool, error) {
 	}
 	next, message := time.Now(), ""
 	if err != nil {
-		slog.ErrorContext(ctx, "clean up", "project", p.ProjectID, "err", err)
+		if KindOf(err) == Fault {
+			slog.ErrorContext(ctx, "clean up", "project", p.ProjectID, "err", err)
+		}
 		done, message = true, cmp.Or(MessageOf(err), "500 Internal Server Error")
 	}
 	if done {
@@ -331,6 +375,9 @@ func (r *Registry) clean(ctx context.Context, p *CleanupPolicy) (done bool, err 
 	for after := int64(0); ; {
 		var entries []int64
 		err := r.Store.Read(ctx, func(tx Tx) error {
+			if project, err := tx.Project(p.ProjectID); err != nil || project.Archived {
+				return cmp.Or(err, Errorf(Forbidden, "the project is archived"))
+			}
 			return cleanupPicks(tx, p, CleanupScope{After: after}, func(pick *CleanupPick) bool {
 				if !slices.Contains(entries, pick.EntryID) {
 					entries = append(entries, pick.EntryID)

@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -203,11 +204,9 @@ func (s *Server) Run(ctx context.Context) error {
 	slog.Info("listening", "url", scheme+"://"+listener.Addr().String(), "version", s.config.Version)
 
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		s.background(background)
-	}()
+	var working sync.WaitGroup
+	working.Go(func() { s.background(background) })
+	working.Go(func() { s.cleanUp(background) })
 	select {
 	case err = <-failed:
 	case <-ctx.Done():
@@ -222,7 +221,7 @@ func (s *Server) Run(ctx context.Context) error {
 		}
 	}
 	stop()
-	<-done
+	working.Wait()
 	return err
 }
 
@@ -279,6 +278,24 @@ func (s *Server) background(ctx context.Context) {
 		}
 		if last {
 			return
+		}
+	}
+}
+
+// cleanUp runs the cleanup policies whose turn it is, one after another.
+func (s *Server) cleanUp(ctx context.Context) {
+	tick := time.NewTicker(flushInterval)
+	defer tick.Stop()
+	for ctx.Err() == nil {
+		ran, err := s.reg.CleanUp(ctx)
+		if err != nil {
+			slog.Error("run a cleanup policy", "err", err)
+		} else if ran {
+			continue
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
 		}
 	}
 }

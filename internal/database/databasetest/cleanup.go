@@ -44,7 +44,7 @@ func (s *store) cleanup(p *registry.CleanupPolicy) *registry.CleanupPolicy {
 	if p.Cadence == 0 {
 		p.Cadence = registry.DefaultCadence
 	}
-	must(s.t, s.SetCleanupPolicy(s.t.Context(), p, "test"))
+	must(s.t, s.SetCleanupPolicy(s.t.Context(), p))
 	s.write(func(tx registry.Tx) error { return tx.RequestCleanup(p.ProjectID) })
 	return p
 }
@@ -74,10 +74,10 @@ func (s *store) cleanUp(project int64) *registry.CleanupPolicy {
 	if again, err := s.CleanUp(s.t.Context()); again || err != nil {
 		s.t.Fatalf("a second turn: %v, %v", again, err)
 	}
-	return s.policy(project)
+	return s.cleanupPolicy(project)
 }
 
-func (s *store) policy(project int64) *registry.CleanupPolicy {
+func (s *store) cleanupPolicy(project int64) *registry.CleanupPolicy {
 	s.t.Helper()
 	return find(s, func(tx registry.Tx) (*registry.CleanupPolicy, error) { return tx.CleanupPolicy(project) })
 }
@@ -116,7 +116,7 @@ func testCleanup(t *testing.T, s *store) {
 	if run.FinishedAt.IsZero() || run.StartedAt.After(run.FinishedAt) || run.Error != "" || !run.LeaseUntil.IsZero() {
 		t.Errorf("run: %+v", run)
 	}
-	if next := s.policy(p.ID).NextRunAt; !next.IsZero() {
+	if next := s.cleanupPolicy(p.ID).NextRunAt; !next.IsZero() {
 		t.Errorf("a policy that is not enabled runs again at %v", next)
 	}
 	same(t, "versions", []string{"2", "3", "4", "6", "7", "8", "9"}, s.versions(s.entry(p, "a")))
@@ -227,9 +227,9 @@ func testCleanupLease(t *testing.T, s *store) {
 	stored := &registry.CleanupPolicy{ProjectID: p.ID, Enabled: true, Cadence: 36 * time.Hour, KeepFiles: 1, KeepVersions: 2, OlderThan: 3, NotDownloadedSince: 4,
 		Type: registry.NPM, NamePattern: "a", NameKeepPattern: "b", VersionPattern: "c", VersionKeepPattern: "d"}
 	want := *stored
-	must(t, s.SetCleanupPolicy(t.Context(), stored, ""))
+	must(t, s.SetCleanupPolicy(t.Context(), stored))
 	want.NextRunAt = stored.NextRunAt
-	same(t, "stored", &want, s.policy(p.ID))
+	same(t, "stored", &want, s.cleanupPolicy(p.ID))
 	if wait := time.Until(stored.NextRunAt); wait > 36*time.Hour || wait < 35*time.Hour {
 		t.Errorf("the first run is in %v", wait)
 	}
@@ -280,9 +280,9 @@ func testCleanupLease(t *testing.T, s *store) {
 	wantKind(t, "the silent node's going on", advance(first), registry.NotFound)
 	wantKind(t, "the silent node's end", s.attempt(func(tx registry.Tx) error { return tx.EndCleanup(first, true, "", time.Time{}) }), registry.NotFound)
 
-	must(t, s.SetCleanupPolicy(t.Context(), &registry.CleanupPolicy{ProjectID: p.ID, Cadence: time.Hour}, ""))
+	must(t, s.SetCleanupPolicy(t.Context(), &registry.CleanupPolicy{ProjectID: p.ID, Cadence: time.Hour}))
 	wantKind(t, "going on after the policy was changed", advance(second), registry.NotFound)
-	got := s.policy(p.ID)
+	got := s.cleanupPolicy(p.ID)
 	if got.Run.Error == "" || got.Run.FinishedAt.IsZero() || got.Run.Removed != (registry.CleanupTotals{Packages: 2, Files: 4, Bytes: 6}) || !got.NextRunAt.IsZero() {
 		t.Errorf("after a change: %+v", got)
 	}
@@ -293,7 +293,7 @@ func testCleanupLease(t *testing.T, s *store) {
 		t.Errorf("a new run: %+v", third.Run)
 	}
 	s.write(func(tx registry.Tx) error { return tx.EndCleanup(third, true, "broken", time.Time{}) })
-	if got := s.policy(p.ID); got.Run.Error != "broken" || got.Run.FinishedAt.IsZero() || !got.NextRunAt.IsZero() {
+	if got := s.cleanupPolicy(p.ID); got.Run.Error != "broken" || got.Run.FinishedAt.IsZero() || !got.NextRunAt.IsZero() {
 		t.Errorf("ended: %+v", got)
 	}
 }
@@ -309,7 +309,7 @@ func testCleanupStops(t *testing.T, s *store) {
 	if ran, err := s.CleanUp(stopped); !ran || err != nil {
 		t.Fatalf("%v, %v", ran, err)
 	}
-	if got := s.policy(p.ID); !got.Run.FinishedAt.IsZero() || got.Run.Removed.Packages != 0 || got.NextRunAt.IsZero() {
+	if got := s.cleanupPolicy(p.ID); !got.Run.FinishedAt.IsZero() || got.Run.Removed.Packages != 0 || got.NextRunAt.IsZero() {
 		t.Errorf("stopped: %+v", got)
 	}
 	if got := s.cleanUp(p.ID).Run; got.FinishedAt.IsZero() || got.Removed.Packages != 1 {
