@@ -89,38 +89,6 @@ func TestCleanupPolicy(t *testing.T) {
 	})
 }
 
-func TestCleanupRights(t *testing.T) {
-	w := newWorld(t)
-	p := w.project(w.group(harness.Public), harness.Public)
-	hidden := w.project(w.group(harness.Private), harness.Private)
-	developer, maintainer := w.member(p, harness.Developer), w.member(p, harness.Maintainer)
-	readOnly := private(w.personal(maintainer, "read_api"))
-	routes := []call{{path: ""}, {method: "PUT", path: "", body: map[string]any{"keep_n_versions": 3}}, {method: "POST", path: "/dry_run"}, {method: "POST", path: "/run"}}
-	for _, test := range []struct {
-		who    string
-		as     credential
-		in     project
-		status [4]int
-	}{
-		{"nobody", anonymous, p, [4]int{401, 401, 401, 401}},
-		{"nobody, of a private project", anonymous, hidden, [4]int{401, 401, 401, 401}},
-		{"a stranger, of a private project", maintainer.as(), hidden, [4]int{404, 404, 404, 404}},
-		{"a developer", developer.as(), p, [4]int{403, 403, 403, 403}},
-		{"a token that may only read", readOnly, p, [4]int{200, 403, 403, 403}},
-		{"a job", job(w.jobToken(p, maintainer, 600)), p, [4]int{401, 401, 401, 401}},
-		{"a deploy token", deploy(w.deployToken(p, "write_package_registry")), p, [4]int{401, 401, 401, 401}},
-		{"a maintainer", maintainer.as(), p, [4]int{200, 200, 200, 202}},
-		{"an administrator", w.root(), p, [4]int{200, 200, 200, 202}},
-	} {
-		for i, c := range routes {
-			c.path, c.as = test.in.cleanup()+c.path, test.as
-			if a := w.send(c); a.status != test.status[i] {
-				w.Errorf("%s: %s: %d, want %d: %s", test.who, a.call, a.status, test.status[i], a.body)
-			}
-		}
-	}
-}
-
 // What a dry run says is what a run removes; clients see what stays.
 func TestCleanupRun(t *testing.T) {
 	w := newWorld(t)
