@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"math/big"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -36,6 +37,7 @@ var commands = map[string]func(ts *testscript.TestScript, neg bool, args []strin
 	"integrities": integrities,
 	"server":      ownServer,
 	"restart":     restart,
+	"settings":    packageSettings,
 	"upstream":    upstream,
 }
 
@@ -52,7 +54,7 @@ func registry(ts *testscript.TestScript, neg bool, args []string) {
 	npmrc := "registry=" + url + "\n"
 	// Berry refuses plain HTTP unless told; node_modules makes its installs
 	// look like those of the others.
-	yarnrc := fmt.Sprintf("npmRegistryServer: %q\nunsafeHttpWhitelist: [127.0.0.1]\nnodeLinker: node-modules\n",
+	yarnrc := fmt.Sprintf("npmRegistryServer: %q\nunsafeHttpWhitelist: [127.0.0.1, 127.0.0.2]\nnodeLinker: node-modules\n",
 		strings.TrimSuffix(url, "/"))
 	if len(args) == 2 {
 		npmKey, yarnKey, credential := "_authToken", "npmAuthToken", args[1]
@@ -217,11 +219,14 @@ type state struct {
 
 type stateKey struct{}
 
-// server [CERTIFICATE KEY] starts a server for this script alone, with a new
-// world, and with TLS when it is given the names of two files, which it makes.
+// server [CERTIFICATE KEY | --FLAG...] starts a server for this script alone,
+// with a new world, and with TLS when it is given the names of two files,
+// which it makes.
 func ownServer(ts *testscript.TestScript, neg bool, args []string) {
 	var config harness.Config
-	if len(args) == 2 {
+	if len(args) > 0 && strings.HasPrefix(args[0], "--") {
+		config.Args = args
+	} else if len(args) == 2 {
 		certificate, key := ts.MkAbs(args[0]), ts.MkAbs(args[1])
 		trusted, err := makeCertificate(certificate, key)
 		ts.Check(err)
@@ -245,6 +250,22 @@ func restart(ts *testscript.TestScript, neg bool, args []string) {
 	next, err := own.server.Restart(context.Background())
 	ts.Check(err)
 	own.server = next
+}
+
+// settings JSON changes the package settings of the script's group.
+func packageSettings(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: settings JSON")
+	}
+	server := shared
+	if own := ts.Value(stateKey{}).(*state); own.server != nil {
+		server = own.server
+	}
+	answer, err := server.Do("PUT", "/api/v4/groups/"+ts.Getenv("GROUP")+"/packages/settings", server.RootToken, []byte(args[0]))
+	ts.Check(err)
+	if answer.Status != http.StatusOK {
+		ts.Fatalf("settings: %d %s", answer.Status, answer.Body)
+	}
 }
 
 // makeCertificate writes a certificate for this machine that vouches for
