@@ -15,81 +15,101 @@ import (
 // block is a fenced part of the README that names what it is for: ```sh npm
 var block = regexp.MustCompile("(?ms)^```sh (\\w+)\n(.*?)^```$")
 
-// TestReadme runs the README as typed, but for the address, and in a home of its own.
-func TestReadme(t *testing.T) {
-	root, err := harness.Root()
-	if err != nil {
-		t.Fatal(err)
-	}
-	readme, err := os.ReadFile(filepath.Join(root, "README.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
+// reader follows a page of the documentation as it is written, but for the address, in a checkout as "make run" leaves
+// it: the program in bin, its data in data.
+type reader struct {
+	server         *harness.Server
+	checkout, work string // folders
+	tools          string // the folder of the clients
+}
+
+func newReader(t *testing.T) *reader {
 	binary, err := harness.Build(context.Background())
 	if err != nil {
 		t.Fatal(err)
 	}
-	tools, err := harness.Tools()
-	if err != nil {
+	r := &reader{work: t.TempDir()}
+	if r.tools, err = harness.Tools(); err != nil {
 		t.Fatal(err)
 	}
-
-	// The checkout as "make run" leaves it: the program in bin, its data in data.
-	work := t.TempDir()
-	checkout := filepath.Join(work, "checkout")
-	if err := os.MkdirAll(filepath.Join(checkout, "bin"), 0o755); err != nil {
+	r.checkout = filepath.Join(r.work, "checkout")
+	if err := os.MkdirAll(filepath.Join(r.checkout, "bin"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Symlink(binary, filepath.Join(checkout, "bin", "packhouse")); err != nil {
+	if err := os.Symlink(binary, filepath.Join(r.checkout, "bin", "packhouse")); err != nil {
 		t.Fatal(err)
 	}
-	server, err := harness.Start(context.Background(), harness.Config{Data: filepath.Join(checkout, "data")})
-	if err != nil {
+	if r.server, err = harness.Start(context.Background(), harness.Config{Data: filepath.Join(r.checkout, "data")}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := server.Stop(); err != nil {
+		if err := r.server.Stop(); err != nil {
 			t.Error(err)
 		}
 	})
-	typed := strings.NewReplacer("http://127.0.0.1:8080", server.URL)
+	return r
+}
+
+// page is a file of the project.
+func page(name string) (string, error) {
+	root, err := harness.Root()
+	if err != nil {
+		return "", err
+	}
+	text, err := os.ReadFile(filepath.Join(root, name))
+	return string(text), err
+}
+
+// here is what a page says, with the address of the server.
+func (r *reader) here(text string) string {
+	return strings.ReplaceAll(text, "http://127.0.0.1:8080", r.server.URL)
+}
+
+// run runs a script in a home of its own, and returns its standard output.
+func (r *reader) run(t *testing.T, dir, script string, env ...string) string {
+	t.Helper()
+	home := t.TempDir()
+	cmd := exec.Command("bash", "-euo", "pipefail", "-c", script)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "HOME="+home, "XDG_CACHE_HOME="+home, "XDG_DATA_HOME="+home, "npm_config_cache="+home, "YARN_GLOBAL_FOLDER="+home,
+		"BUN_INSTALL_CACHE_DIR="+home, "npm_config_update_notifier=false", "YARN_ENABLE_TELEMETRY=0", "YARN_NPM_MINIMAL_AGE_GATE=0", "PNPM_CONFIG_MINIMUM_RELEASE_AGE=0",
+		"CI=", "PATH="+r.tools+":"+os.Getenv("PATH"))
+	cmd.Env = append(cmd.Env, env...)
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%v\n%s\n%s%s", err, script, out, stderr.String())
+	}
+	return string(out)
+}
+
+// TestReadme does what the README says.
+func TestReadme(t *testing.T) {
+	r := newReader(t)
 
 	// What is called yarn depends on which of the two one has.
-	berry := filepath.Join(work, "berry")
+	berry := filepath.Join(r.work, "berry")
 	if err := os.Mkdir(berry, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Symlink(filepath.Join(tools, "yarn-berry"), filepath.Join(berry, "yarn")); err != nil {
+	if err := os.Symlink(filepath.Join(r.tools, "yarn-berry"), filepath.Join(berry, "yarn")); err != nil {
 		t.Fatal(err)
 	}
 
-	run := func(t *testing.T, dir, script string, env ...string) string {
-		t.Helper()
-		home := t.TempDir()
-		cmd := exec.Command("bash", "-euo", "pipefail", "-c", script)
-		cmd.Dir = dir
-		cmd.Env = append(os.Environ(), "HOME="+home, "XDG_CACHE_HOME="+home, "XDG_DATA_HOME="+home, "npm_config_cache="+home, "YARN_GLOBAL_FOLDER="+home,
-			"BUN_INSTALL_CACHE_DIR="+home, "npm_config_update_notifier=false", "YARN_ENABLE_TELEMETRY=0", "YARN_NPM_MINIMAL_AGE_GATE=0", "PNPM_CONFIG_MINIMUM_RELEASE_AGE=0",
-			"CI=", "PATH="+tools+":"+os.Getenv("PATH"))
-		cmd.Env = append(cmd.Env, env...)
-		var stderr strings.Builder
-		cmd.Stderr = &stderr
-		out, err := cmd.Output()
-		if err != nil {
-			t.Fatalf("%v\n%s\n%s%s", err, script, out, stderr.String())
-		}
-		return string(out)
+	readme, err := page("README.md")
+	if err != nil {
+		t.Fatal(err)
 	}
-
 	blocks := map[string]string{}
-	for _, found := range block.FindAllStringSubmatch(string(readme), -1) {
-		blocks[found[1]] = typed.Replace(found[2])
+	for _, found := range block.FindAllStringSubmatch(r.here(readme), -1) {
+		blocks[found[1]] = found[2]
 	}
 	quickstart := blocks["quickstart"]
 	if strings.Count(quickstart, "\n") != 3 {
 		t.Fatalf("the README's quick start is not three lines:\n%s", quickstart)
 	}
-	out := run(t, checkout, quickstart+"\nnode -p \"require('hello/package.json').version\"\nprintf '%s\\n' $TOKEN $REGISTRY\n")
+	out := r.run(t, r.checkout, quickstart+"\nnode -p \"require('hello/package.json').version\"\nprintf '%s\\n' $TOKEN $REGISTRY\n")
 	lines := strings.Split(strings.TrimSpace(out), "\n")
 	version, token, registry := lines[len(lines)-3], lines[len(lines)-2], lines[len(lines)-1]
 	if version != "1.0.0" {
@@ -110,8 +130,8 @@ func TestReadme(t *testing.T) {
 			if client == "berry" {
 				path = berry + ":"
 			}
-			run(t, dir, script, "TOKEN="+token, "REGISTRY="+registry, "PATH="+path+tools+":"+os.Getenv("PATH"))
-			answer, err := server.Do("GET", strings.TrimPrefix(registry, server.URL)+"hello-"+client, token, nil)
+			r.run(t, dir, script, "TOKEN="+token, "REGISTRY="+registry, "PATH="+path+r.tools+":"+os.Getenv("PATH"))
+			answer, err := r.server.Do("GET", strings.TrimPrefix(registry, r.server.URL)+"hello-"+client, token, nil)
 			if err != nil || answer.Status != 200 {
 				t.Errorf("hello-%s was not published: %v %v", client, answer, err)
 			}
