@@ -22,11 +22,19 @@ var dialectWords = map[dialect]*strings.Replacer{
 	sqliteDialect: strings.NewReplacer(
 		"{{id}}", "INTEGER PRIMARY KEY AUTOINCREMENT",
 		"{{bytes}}", "BLOB",
-		"{{prefix_search}}", ""),
+		"{{prefix_search}}", "",
+		"{{bytewise}}", "",
+		"{{clustered}}", "WITHOUT ROWID",
+		"{{sqlite}}", "", "{{end_sqlite}}", "",
+		"{{postgres}}", "/*", "{{end_postgres}}", "*/"),
 	postgresDialect: strings.NewReplacer(
 		"{{id}}", "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY",
 		"{{bytes}}", "BYTEA",
-		"{{prefix_search}}", "text_pattern_ops"),
+		"{{prefix_search}}", "text_pattern_ops",
+		"{{bytewise}}", `COLLATE "C"`,
+		"{{clustered}}", "",
+		"{{sqlite}}", "/*", "{{end_sqlite}}", "*/",
+		"{{postgres}}", "", "{{end_postgres}}", ""),
 }
 
 // migrate brings the schema up to date. Processes that start at once on one database take turns.

@@ -3,7 +3,7 @@ package database
 import (
 	"database/sql"
 	"fmt"
-	"strconv"
+	"slices"
 	"strings"
 
 	"packhouse/internal/registry"
@@ -52,12 +52,10 @@ func (t *tx) SearchEntries(f registry.EntryFilter) (entries []*registry.Entry, t
 		c.add("p.lineage LIKE $?", lineageText(f.Group.Lineage)+"%")
 	}
 	c.visible(f.Viewer)
-	for _, term := range f.Terms {
-		if len(term) > maxTerm || searchText(term) != strings.ToLower(term) {
-			return nil, 0, nil // too long, or with bytes that no name or word has
-		}
-		c.add(`e.search LIKE $? ESCAPE '\'`, "%"+escapeLike(strings.ToLower(term))+"%")
+	if !findable(f.Terms) {
+		return nil, 0, nil
 	}
+	c.contain("e.search", f.Terms)
 	from := " FROM entries e JOIN projects p ON p.id = e.project_id WHERE " + c.String()
 	err = t.each(func(row scanner) error { return row.Scan(&total) }, "SELECT COUNT(*)"+from, c.args...)
 	if err != nil || total == 0 {
@@ -125,6 +123,21 @@ func (c *conditions) visible(v registry.Viewer) {
 	c.add("(" + strings.Join(or.parts, " OR ") + ")")
 }
 
+// contain demands that every term occurs in a column of lower-case text.
+func (c *conditions) contain(column string, terms []string) {
+	for _, term := range terms {
+		c.add(column+` LIKE $? ESCAPE '\'`, "%"+escapeLike(strings.ToLower(term))+"%")
+	}
+}
+
+// findable tells whether anything could contain the terms. It could not when one is too long, or has bytes that no name
+// or word has.
+func findable(terms []string) bool {
+	return !slices.ContainsFunc(terms, func(term string) bool {
+		return len(term) > maxTerm || searchText(term) != strings.ToLower(term)
+	})
+}
+
 // maxTerm is the length in bytes from which a search term finds nothing. SQLite refuses patterns of 50,000.
 const maxTerm = 1 << 10
 
@@ -154,10 +167,11 @@ func (t *tx) CreatePackage(p *registry.Package) error {
 		p.CreatedAt = now()
 	}
 	return t.insert(&p.ID, `
-		INSERT INTO packages (project_id, entry_id, type, name, version, status, status_message, creator_id, pipeline_id, root_id, created_at, last_downloaded_at, search)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 0, $12)`,
+		INSERT INTO packages (project_id, entry_id, type, name, version, status, status_message, creator_id, pipeline_id, root_id, created_at, last_downloaded_at, search,
+			type_number, name_key)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 0, $12, $13, $14)`,
 		p.ProjectID, p.EntryID, p.Type, p.Name, p.Version, p.Status, p.StatusMessage, nullable(p.CreatorID), nullable(p.PipelineID), nullable(p.RootID), millis(p.CreatedAt),
-		searchText(p.Name+"\n"+p.Words))
+		searchText(p.Name+"\n"+p.Words), p.Type.Number(), searchText(p.Name))
 }
 
 // searchText is what a package is found by.
@@ -211,45 +225,6 @@ func (t *tx) PurgeMarked() (more bool, err error) {
 	return more, nil
 }
 
-// ListPackages implements [registry.Tx].
-func (t *tx) ListPackages(f registry.PackageFilter) ([]*registry.Package, int, error) {
-	c := conditions{}
-	if f.Project != 0 {
-		c.add("k.project_id = $?", f.Project)
-	} else {
-		if f.Direct {
-			c.add("p.namespace_id = $?", f.Group.ID)
-		} else {
-			c.add("p.lineage LIKE $?", lineageText(f.Group.Lineage)+"%")
-		}
-		c.visible(f.Viewer)
-	}
-	statuses := make([]string, len(f.Statuses))
-	for i, status := range f.Statuses {
-		statuses[i] = strconv.Itoa(int(status))
-	}
-	c.add("k.status IN (" + strings.Join(statuses, ", ") + ")")
-	if f.Type != "" {
-		c.add("k.type = $?", f.Type)
-	}
-	if f.Version != "" {
-		c.add("k.version = $?", f.Version)
-	}
-	for _, term := range f.Terms {
-		if len(term) > maxTerm || searchText(term) != strings.ToLower(term) {
-			return nil, 0, nil
-		}
-		c.add(`LOWER(k.name) LIKE $? ESCAPE '\'`, "%"+escapeLike(strings.ToLower(term))+"%")
-	}
-	column, direction := map[registry.PackageOrder]string{registry.ByCreation: "k.created_at", registry.ByName: "k.name", registry.ByVersion: "k.version",
-		registry.ByType: "k.type", registry.ByProjectPath: "p.path"}[f.Order], " ASC"
-	if f.Descending {
-		direction = " DESC"
-	}
-	return page(t, scanPackage, strings.ReplaceAll(packageColumns, "p.", "k."), "packages k JOIN projects p ON p.id = k.project_id", &c,
-		column+direction+", k.id"+direction, f.Limit, f.Offset)
-}
-
 func (t *tx) Package(id int64) (*registry.Package, error) {
 	return get(t, scanPackage, "SELECT "+packageColumns+" FROM packages p WHERE p.id = $1", id)
 }
@@ -286,20 +261,6 @@ func (t *tx) Files(pkg int64) ([]*registry.File, error) {
 
 func (t *tx) File(id int64) (*registry.File, error) {
 	return get(t, scanFile, "SELECT "+fileColumns+" FROM package_files f WHERE f.id = $1 AND f.status = 0", id)
-}
-
-func (t *tx) PageFiles(pkg int64, order string, descending bool, limit, offset int) ([]*registry.File, int, error) {
-	column, known := map[string]string{"id": "f.id", "created_at": "f.created_at, f.id", "file_name": "f.name, f.id"}[order]
-	if !known {
-		return nil, 0, fmt.Errorf("files have no order %q", order)
-	}
-	if descending {
-		column = strings.ReplaceAll(column, ",", " DESC,") + " DESC"
-	}
-	c := conditions{}
-	c.add("f.package_id = $?", pkg)
-	c.add("f.status = 0")
-	return page(t, scanFile, fileColumns, "package_files f", &c, column, limit, offset)
 }
 
 // ---- fragments

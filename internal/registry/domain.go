@@ -280,6 +280,11 @@ const (
 	Generic  Type = "generic"
 )
 
+// Number is GitLab's number of the format, by which lists order formats.
+func (t Type) Number() int { return typeNumbers[t] }
+
+var typeNumbers = map[Type]int{Maven: 1, NPM: 2, Conan: 3, NuGet: 4, PyPI: 5, Composer: 6, Generic: 7}
+
 // Status of a package or file, with GitLab's numbers.
 type Status int
 

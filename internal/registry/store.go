@@ -284,18 +284,19 @@ const (
 // PackageFilter selects packages of a project, or of the projects below a group that the viewer may see; zero values but
 // Limit do not restrict.
 type PackageFilter struct {
-	Project    int64    // 0: Group is set
-	Group      *Group   // with the groups below it
-	Direct     bool     // only the group's own projects
-	Viewer     Viewer   // of a group's list
-	Statuses   []Status // any of these
-	Type       Type
-	Version    string
-	Terms      []string // each must occur in the name, without regard to case
-	Order      PackageOrder
-	Descending bool
-	Limit      int
-	Offset     int
+	Project     int64    // 0: Group is set
+	Group       *Group   // with the groups below it
+	Direct      bool     // only the group's own projects
+	Viewer      Viewer   // of a group's list
+	Statuses    []Status // any of these
+	Type        Type
+	Version     string
+	Versionless bool     // also packages without a version
+	Terms       []string // each must occur in the name, without regard to case
+	Order       PackageOrder
+	Descending  bool
+	Limit       int
+	Offset      int
 }
 
 // PackageOrder is what a list of packages is ordered by, and then by id.

@@ -84,6 +84,10 @@ func Run(t *testing.T, open func(t *testing.T) registry.Store) {
 		{"cleanup stops", testCleanupStops},
 		{"cleanup races", testCleanupRaces},
 
+		{"lists", testLists},
+		{"lists while publishing", testListsWhilePublishing},
+		{"list of files", testListOfFiles},
+
 		{"an error undoes", testErrorUndoes},
 		{"a panic undoes", testPanicUndoes},
 		{"cold start", testColdStart},
