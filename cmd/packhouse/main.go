@@ -53,6 +53,7 @@ type serveCommand struct {
 	DocumentCache   bytes         `help:"Memory for rendered index documents (default: ${default})." default:"64MiB" env:"PACKHOUSE_DOCUMENT_CACHE" placeholder:"SIZE"`
 	ShutdownTimeout time.Duration `help:"How long requests in flight may take to finish when the server is told to stop (default: ${default})." default:"5m" env:"PACKHOUSE_SHUTDOWN_TIMEOUT" placeholder:"DURATION"`
 	AuditRetention  time.Duration `help:"How long audit events are kept; 0 is for ever (default: ${default})." default:"8760h" env:"PACKHOUSE_AUDIT_RETENTION" placeholder:"DURATION"`
+	DeletionDelay   time.Duration `help:"How long a deleted group or project can be restored (default: ${default}); 0 removes it at once." default:"168h" env:"PACKHOUSE_DELETION_DELAY" placeholder:"DURATION"`
 	LogFormat       string        `help:"Form of the log: ${enum} (default: ${default})." enum:"text,json" default:"text" env:"PACKHOUSE_LOG_FORMAT"`
 	LogLevel        string        `help:"Least level that is logged: ${enum} (default: ${default})." enum:"debug,info,warn,error" default:"info" env:"PACKHOUSE_LOG_LEVEL"`
 	LogRequests     string        `help:"Which requests are logged: ${enum} (default: ${default})." enum:"all,errors,none" default:"all" env:"PACKHOUSE_LOG_REQUESTS"`
@@ -76,6 +77,9 @@ func (c *serveCommand) Run(ctx context.Context) error {
 	if c.AuditRetention < 0 {
 		return fmt.Errorf("--audit-retention %s is in the past", c.AuditRetention)
 	}
+	if c.DeletionDelay < 0 {
+		return fmt.Errorf("--deletion-delay %s: nothing can be removed before it was deleted", c.DeletionDelay)
+	}
 	var proxies []netip.Prefix
 	for _, text := range c.TrustedProxy {
 		if address, err := netip.ParseAddr(text); err == nil {
@@ -90,7 +94,7 @@ func (c *serveCommand) Run(ctx context.Context) error {
 	s, err := server.New(ctx, server.Config{
 		Data: c.Data, Database: c.Database, Listen: c.Listen, URL: c.URL, Blobs: c.Blobs, TLSCert: c.TLSCert, TLSKey: c.TLSKey, TrustedProxies: proxies,
 		MaxFile: int64(c.MaxFileSize), MaxMetadata: int64(c.MaxMetadataSize), MaxFiles: c.MaxFiles, NPMUpstream: c.NPMUpstream, DocumentCache: int64(c.DocumentCache),
-		ShutdownTimeout: c.ShutdownTimeout, AuditRetention: c.AuditRetention, LogRequests: c.LogRequests,
+		ShutdownTimeout: c.ShutdownTimeout, AuditRetention: c.AuditRetention, DeletionDelay: c.DeletionDelay, LogRequests: c.LogRequests,
 		RootPassword: os.Getenv("PACKHOUSE_ROOT_PASSWORD"), RootToken: os.Getenv("PACKHOUSE_ROOT_TOKEN"),
 		Version: version, Revision: revision(),
 	})

@@ -104,10 +104,17 @@ func remember[V any](v *View, m *sync.Map, key any, load func(tx registry.Tx) (V
 	return loaded, nil
 }
 
-// Project finds a project by :id, a number or a full path. It returns NotFound when there is none.
+// Project finds a project by :id, a number or a full path, also one that it had before and nobody has taken since (see
+// [Moved]). It returns NotFound when there is none.
 func (v *View) Project(id string) (*registry.Project, error) {
 	p, err := byID(id, v.ProjectByID, func(path string) (*registry.Project, error) {
-		return remember(v, &v.projects, path, func(tx registry.Tx) (*registry.Project, error) { return tx.ProjectByPath(path) })
+		return remember(v, &v.projects, path, func(tx registry.Tx) (*registry.Project, error) {
+			p, err := tx.ProjectByPath(path)
+			if registry.KindOf(err) == registry.NotFound {
+				p, err = tx.ProjectByFormerPath(path)
+			}
+			return p, err
+		})
 	})
 	return p, as(err, registry.NotFound, "404 Project Not Found")
 }
@@ -117,7 +124,7 @@ func (v *View) ProjectByID(id int64) (*registry.Project, error) {
 	return remember(v, &v.projects, id, func(tx registry.Tx) (*registry.Project, error) { return tx.Project(id) })
 }
 
-// Group finds a group by :id, a number or a full path; personal namespaces are none. It returns NotFound when there
+// Group finds a group by :id as Project does; personal namespaces are none. It returns NotFound when there
 // is none.
 func (v *View) Group(id string) (*registry.Group, error) {
 	g, err := v.Namespace(id)
@@ -127,10 +134,16 @@ func (v *View) Group(id string) (*registry.Group, error) {
 	return g, as(err, registry.NotFound, "404 Group Not Found")
 }
 
-// Namespace finds a group or a personal namespace.
+// Namespace finds a group or a personal namespace by :id as Project does.
 func (v *View) Namespace(id string) (*registry.Group, error) {
 	return byID(id, v.GroupByID, func(path string) (*registry.Group, error) {
-		return remember(v, &v.groups, path, func(tx registry.Tx) (*registry.Group, error) { return tx.GroupByPath(path) })
+		return remember(v, &v.groups, path, func(tx registry.Tx) (*registry.Group, error) {
+			g, err := tx.GroupByPath(path)
+			if registry.KindOf(err) == registry.NotFound {
+				g, err = tx.GroupByFormerPath(path)
+			}
+			return g, err
+		})
 	})
 }
 

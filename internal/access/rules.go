@@ -18,6 +18,7 @@ const (
 
 	CreateProject  // in a group
 	CreateSubgroup // in a group
+	Measure        // see how much is stored
 	Inspect        // see deploy tokens, settings, the audit log
 	Manage         // a project's members, tokens and settings
 	Own            // a group's members, tokens and settings; delete, move and restore either
@@ -36,6 +37,7 @@ var rules = map[Action]struct {
 
 	CreateProject:  {registry.Developer, []string{registry.ScopeAPI}, nil},
 	CreateSubgroup: {registry.Maintainer, []string{registry.ScopeAPI}, nil},
+	Measure:        {registry.Reporter, []string{registry.ScopeAPI, registry.ScopeReadAPI}, nil},
 	Inspect:        {registry.Maintainer, []string{registry.ScopeAPI, registry.ScopeReadAPI}, nil},
 	Manage:         {registry.Maintainer, []string{registry.ScopeAPI}, nil},
 	Own:            {registry.Owner, []string{registry.ScopeAPI}, nil},
@@ -58,12 +60,12 @@ func (v *View) Authorize(c *Caller, p *registry.Project, action Action) error {
 	if err != nil {
 		return err
 	}
-	known := level >= registry.Guest || visible(c, p.Visibility)
-	readable := known && (p.RegistryAccess != registry.RegistryPrivate || level >= registry.Guest) || p.RegistryAccess == registry.RegistryPublic
+	known := level >= registry.Guest || !p.Hidden() && visible(c, p.Visibility)
+	readable := !p.Hidden() && known && (p.RegistryAccess != registry.RegistryPrivate || level >= registry.Guest) || !p.Hidden() && p.RegistryAccess == registry.RegistryPublic
 	switch {
 	case !known && !readable && c.Anonymous():
 		return errAnonymous
-	case !known && !readable:
+	case !known && !readable, p.Hidden() && action <= Delete:
 		return errNoProject
 	case p.RegistryAccess == registry.RegistryDisabled && action <= Delete:
 		return errForbidden
@@ -83,7 +85,7 @@ func (v *View) Authorize(c *Caller, p *registry.Project, action Action) error {
 // Knows tells whether a caller may know of a project at all, and not only pull from it.
 func (v *View) Knows(c *Caller, p *registry.Project) (bool, error) {
 	level, err := v.ProjectLevel(c, p)
-	return level >= registry.Guest || visible(c, p.Visibility), err
+	return level >= registry.Guest || !p.Hidden() && visible(c, p.Visibility), err
 }
 
 // AuthorizeGroup says whether a caller may do something with a group itself. A group is known to those who may see
@@ -94,7 +96,7 @@ func (v *View) AuthorizeGroup(c *Caller, g *registry.Group, action Action) error
 		return err
 	}
 	switch {
-	case level < registry.Guest && !visible(c, g.Visibility):
+	case level < registry.Guest && (g.Hidden() || !visible(c, g.Visibility)):
 		if c.Anonymous() {
 			return errAnonymous
 		}
@@ -131,9 +133,23 @@ func scoped(c *Caller, action Action) error {
 	return insufficient(scopes)
 }
 
+// withHidden is the level in what is marked for deletion: only its owners may know of it, to restore it. Its packages are
+// for nobody.
+func withHidden(hidden bool, level registry.Level, err error) (registry.Level, error) {
+	if hidden && level < registry.Owner {
+		level = registry.NoAccess
+	}
+	return level, err
+}
+
 // ProjectLevel is what the caller's membership in a project amounts to. A deploy token stands as high as its scopes
 // can reach in its own project or group tree, a job token as its user in its own project; elsewhere both are nobody.
 func (v *View) ProjectLevel(c *Caller, p *registry.Project) (registry.Level, error) {
+	level, err := v.projectLevel(c, p)
+	return withHidden(p.Hidden(), level, err)
+}
+
+func (v *View) projectLevel(c *Caller, p *registry.Project) (registry.Level, error) {
 	if c.Token != nil {
 		switch c.Token.Kind {
 		case registry.DeployToken:
@@ -158,6 +174,11 @@ func (v *View) ProjectLevel(c *Caller, p *registry.Project) (registry.Level, err
 
 // GroupLevel is what the caller's membership in a group amounts to.
 func (v *View) GroupLevel(c *Caller, g *registry.Group) (registry.Level, error) {
+	level, err := v.groupLevel(c, g)
+	return withHidden(g.Hidden(), level, err)
+}
+
+func (v *View) groupLevel(c *Caller, g *registry.Group) (registry.Level, error) {
 	switch {
 	case c.Token != nil && c.Token.Kind == registry.DeployToken:
 		if slices.Contains(g.Lineage, c.Token.GroupID) {
@@ -169,6 +190,9 @@ func (v *View) GroupLevel(c *Caller, g *registry.Group) (registry.Level, error) 
 	case c.Token != nil && c.Token.Kind == registry.JobToken:
 		// A job may use the group's prefix for its own project's packages and for those that everybody sees.
 		p, err := v.ProjectByID(c.Token.ProjectID)
+		if registry.KindOf(err) == registry.NotFound { // it was removed while the job ran
+			return registry.NoAccess, nil
+		}
 		if err != nil || !slices.Contains(p.Lineage, g.ID) {
 			return registry.NoAccess, err
 		}

@@ -2,7 +2,6 @@ package api
 
 import (
 	"net/http"
-	"strings"
 
 	"packhouse/internal/access"
 	"packhouse/internal/registry"
@@ -99,50 +98,67 @@ func (c *call) admin() error {
 	return nil
 }
 
-// sees tells whether the caller may know of what has this visibility, as a member of this level.
-func (c *call) sees(v registry.Visibility, level registry.Level) bool {
-	return level >= registry.Guest || v == registry.Public || v == registry.Internal && c.who.User != nil && !c.who.User.External
+// sees tells whether the caller may know of what has this visibility, as a member of this level. What is hidden only its
+// owners have a level in.
+func (c *call) sees(v registry.Visibility, hidden bool, level registry.Level) bool {
+	return level >= registry.Guest || !hidden && (v == registry.Public || v == registry.Internal && c.who.User != nil && !c.who.User.External)
 }
 
+// errGoing refuses to change what is to be removed.
+var errGoing = registry.Errorf(registry.Forbidden, "it is marked for deletion")
+
 // project finds the project :id and the caller's level in it. What the caller may not know of is NotFound, for
-// anonymous callers too.
+// anonymous callers too. What is marked for deletion is not to be changed.
 func (c *call) project(id string) (*registry.Project, registry.Level, error) {
+	p, level, err := c.projectToRestore(id)
+	if err == nil && p.Hidden() && !c.reads() {
+		err = errGoing
+	}
+	return p, level, err
+}
+
+// projectToRestore is project, also to change one that is marked for deletion.
+func (c *call) projectToRestore(id string) (*registry.Project, registry.Level, error) {
 	p, err := c.view.Project(id)
 	if err != nil {
 		return nil, 0, err
 	}
 	level, err := c.view.ProjectLevel(c.who, p)
-	if err == nil && !c.sees(p.Visibility, level) {
+	if err == nil && !c.sees(p.Visibility, p.Hidden(), level) {
 		err = errNoProject
+	}
+	if err == nil {
+		err = access.Moved(c.r, c.base, id, p)
 	}
 	return p, level, err
 }
 
-// group is the same for groups.
+// group and groupToRestore are the same for groups.
 func (c *call) group(id string) (*registry.Group, registry.Level, error) {
+	g, level, err := c.groupToRestore(id)
+	if err == nil && g.Hidden() && !c.reads() {
+		err = errGoing
+	}
+	return g, level, err
+}
+
+func (c *call) groupToRestore(id string) (*registry.Group, registry.Level, error) {
 	g, err := c.view.Group(id)
 	if err != nil {
 		return nil, 0, err
 	}
 	level, err := c.view.GroupLevel(c.who, g)
-	if err == nil && !c.sees(g.Visibility, level) {
+	if err == nil && !c.sees(g.Visibility, g.Hidden(), level) {
 		err = errNoGroup
+	}
+	if err == nil {
+		err = access.MovedGroup(c.r, c.base, id, g)
 	}
 	return g, level, err
 }
 
-// fullName is the names of namespaces and what is in them: "Acme / Tools / Hammer".
-func (c *call) fullName(lineage []int64, last ...string) (string, error) {
-	var names []string
-	for _, id := range lineage {
-		g, err := c.view.GroupByID(id)
-		if err != nil {
-			return "", err
-		}
-		names = append(names, g.Name)
-	}
-	return strings.Join(append(names, last...), " / "), nil
-}
+// reads tells whether the request changes nothing.
+func (c *call) reads() bool { return c.r.Method == http.MethodGet || c.r.Method == http.MethodHead }
 
 // place is a project or a group as what members and deploy tokens belong to.
 type place struct {

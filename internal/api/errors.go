@@ -64,11 +64,16 @@ var statuses = map[registry.Kind]struct {
 func WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	var refused *refusal
 	var token *access.TokenError
+	var moved *access.MovedError
 	kind := registry.KindOf(err)
 	status, known := statuses[kind]
 	switch {
 	case errors.As(err, &refused):
 		writeJSON(w, refused.status, refused.body)
+	case errors.As(err, &moved) && moved.Location != "":
+		moved.Redirect(w)
+	case errors.As(err, &moved):
+		writeJSON(w, http.StatusMethodNotAllowed, map[string]string{"message": moved.Error()})
 	case errors.As(err, &token):
 		body := map[string]string{"error": token.Code, "error_description": token.Description}
 		challenge := fmt.Sprintf("Bearer realm=%q, error=%q, error_description=%q", "Packhouse", token.Code, token.Description)

@@ -63,3 +63,42 @@ func (c *call) writePage(w http.ResponseWriter, r *http.Request, pg page, total 
 	h.Set("X-Total-Pages", strconv.Itoa(pages))
 	return writeJSON(w, http.StatusOK, list)
 }
+
+// maxOffset is how far lists may be paged that have keysets too.
+const maxOffset = 50_000
+
+// bounded refuses a page that is too far off.
+func (pg page) bounded(what string) error {
+	if pg.offset() <= maxOffset {
+		return nil
+	}
+	return &refusal{http.StatusMethodNotAllowed, map[string]any{"error": "Offset pagination has a maximum allowed offset of " + strconv.Itoa(maxOffset) +
+		" for requests that return objects of type " + what + ". Remaining records can be retrieved using keyset pagination."}}
+}
+
+// keyset tells whether pages are asked for by what the last one ended with. fits says whether the list can be had so.
+func (p *params) keyset(fits bool) (bool, error) {
+	if p.choice("pagination", "", "legacy", "keyset") != "keyset" {
+		return false, nil
+	}
+	if !fits {
+		return false, &refusal{http.StatusMethodNotAllowed, map[string]any{"error": "Keyset pagination is not yet available for this type of request"}}
+	}
+	return true, nil
+}
+
+// writeKeyset answers a part of a list, with a link to the next one: the same request with some parameters set. Without
+// them it is the last one.
+func (c *call) writeKeyset(w http.ResponseWriter, r *http.Request, next map[string]string, list any) error {
+	if len(next) > 0 {
+		query := maps.Clone(c.used)
+		query.Del("page")
+		for name, value := range next {
+			query.Set(name, value)
+		}
+		w.Header().Set("Link", "<"+c.base+r.URL.EscapedPath()+"?"+query.Encode()+`>; rel="next"`)
+	}
+	return writeJSON(w, http.StatusOK, list)
+}
+
+var inKeyset = inChoice("pagination", "legacy", "keyset")

@@ -289,6 +289,16 @@ func (p *params) flag(name string, fallback bool) bool {
 	return fallback
 }
 
+// level is an access level that somebody is given; 0 when the parameter is absent.
+func (p *params) level(name string) registry.Level {
+	before := len(p.problems)
+	level := registry.Level(p.number(name, 0))
+	if text, _ := p.value(name); text != "" && len(p.problems) == before && !level.Grantable() {
+		p.problem(name + " does not have a valid value")
+	}
+	return level
+}
+
 // list is an array: repeated, or with commas. It is nil when the parameter is absent.
 func (p *params) list(name string) []string {
 	values := p.values(name)
@@ -339,9 +349,9 @@ func (p *params) time(name string) time.Time {
 // date is the beginning of a day in UTC.
 func (p *params) date(name string) time.Time { return p.time(name).Truncate(24 * time.Hour) }
 
-// visibility is that of a new project or group.
-func (p *params) visibility() registry.Visibility {
-	return registry.Visibility(p.choice("visibility", string(registry.Private), string(registry.Private), string(registry.Internal), string(registry.Public)))
+// visibility is that of a project or group. Without a fallback the parameter may be absent.
+func (p *params) visibility(fallback registry.Visibility) registry.Visibility {
+	return registry.Visibility(p.choice("visibility", string(fallback), string(registry.Private), string(registry.Internal), string(registry.Public)))
 }
 
 // maybe is a boolean that may be absent: nil.

@@ -367,6 +367,8 @@ func classify(err error) error {
 		switch code := lite.Code(); {
 		case code == sqlite3.SQLITE_CONSTRAINT_UNIQUE, code == sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY:
 			return &registry.Error{Kind: registry.Conflict, Message: "has already been taken", Err: err}
+		case code == sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY: // what it belongs to was removed meanwhile
+			return &registry.Error{Kind: registry.NotFound, Message: "404 Not found", Err: err}
 		case code&primary == sqlite3.SQLITE_FULL:
 			return &registry.Error{Kind: registry.Full, Message: "no space left", Err: err}
 		case code&primary == sqlite3.SQLITE_BUSY:
@@ -376,6 +378,8 @@ func classify(err error) error {
 		switch {
 		case pg.Code == "23505":
 			return &registry.Error{Kind: registry.Conflict, Message: "has already been taken", Err: err}
+		case pg.Code == "23503":
+			return &registry.Error{Kind: registry.NotFound, Message: "404 Not found", Err: err}
 		case pg.Code == "22021": // NUL or broken UTF-8, which SQLite takes as it is
 			return &registry.Error{Kind: registry.Invalid, Message: "contains bytes that are not text", Err: err}
 		case pg.Code == "53100":

@@ -73,12 +73,15 @@ type conditions struct {
 	args  []any
 }
 
-func (c *conditions) add(part string, args ...any) {
+func (c *conditions) add(part string, args ...any) { c.parts = append(c.parts, c.text(part, args...)) }
+
+// text is a part with the numbers of its arguments, which are kept: to be put into another one.
+func (c *conditions) text(part string, args ...any) string {
 	for _, arg := range args {
 		c.args = append(c.args, arg)
 		part = strings.Replace(part, "$?", fmt.Sprintf("$%d", len(c.args)), 1)
 	}
-	c.parts = append(c.parts, part)
+	return part
 }
 
 func (c *conditions) String() string { return strings.Join(c.parts, " AND ") }
@@ -86,41 +89,51 @@ func (c *conditions) String() string { return strings.Join(c.parts, " AND ") }
 // visible restricts to projects p whose packages the viewer may read: the same rule as access.View.Authorize, in SQL.
 func (c *conditions) visible(v registry.Viewer) {
 	c.add("p.registry_access <> 'disabled'")
+	c.add("p.hidden_at = 0")
 	if v.All && v.Project == 0 {
 		return
 	}
-	or := conditions{args: c.args}
-	or.add("(p.visibility = 'public' AND p.registry_access <> 'private')")
-	or.add("p.registry_access = 'public'")
+	or := []string{"p.visibility = 'public' AND p.registry_access <> 'private'", "p.registry_access = 'public'"}
 	if v.UserID != 0 && !v.External {
-		or.add("(p.visibility = 'internal' AND p.registry_access <> 'private')")
+		or = append(or, "p.visibility = 'internal' AND p.registry_access <> 'private'")
 	}
 	switch {
 	case v.UserID == 0: // nobody, or a deploy token
 		if v.Project != 0 {
-			or.add("p.id = $?", v.Project)
+			or = append(or, c.text("p.id = $?", v.Project))
 		}
 		if v.Group != 0 {
-			or.add("p.lineage LIKE $?", fmt.Sprintf("%%/%d/%%", v.Group))
+			or = append(or, c.text("p.lineage LIKE $?", fmt.Sprintf("%%/%d/%%", v.Group)))
 		}
 	case v.All:
-		or.add("p.id = $?", v.Project)
+		or = append(or, c.text("p.id = $?", v.Project))
+	case v.Project != 0:
+		or = append(or, c.text("p.id = $?", v.Project)+" AND "+c.projectMember(v.UserID, registry.Guest))
 	default:
-		at := millis(now())
-		member := conditions{args: or.args}
-		member.add("EXISTS (SELECT 1 FROM namespaces n WHERE n.owner_id = $? AND p.lineage LIKE n.lineage || '%')", v.UserID)
-		member.add("EXISTS (SELECT 1 FROM members m WHERE m.user_id = $? AND m.project_id = p.id AND m.level >= 10 AND (m.expires_at = 0 OR m.expires_at > $?))", v.UserID, at)
-		member.add(`EXISTS (SELECT 1 FROM members m JOIN namespaces n ON n.id = m.namespace_id
-			WHERE m.user_id = $? AND m.level >= 10 AND (m.expires_at = 0 OR m.expires_at > $?) AND p.lineage LIKE n.lineage || '%')`, v.UserID, at)
-		or.args = member.args
-		if here := "(" + strings.Join(member.parts, " OR ") + ")"; v.Project != 0 {
-			or.add(here+" AND p.id = $?", v.Project)
-		} else {
-			or.add(here)
-		}
+		or = append(or, c.projectMember(v.UserID, registry.Guest))
 	}
-	c.args = or.args
-	c.add("(" + strings.Join(or.parts, " OR ") + ")")
+	c.add(anyOf(or))
+}
+
+// anyOf joins conditions, of which one must hold.
+func anyOf(parts []string) string { return "((" + strings.Join(parts, ") OR (") + "))" }
+
+// projectMember is that a user has at least a level in project p, as EffectiveLevel says.
+func (c *conditions) projectMember(user int64, least registry.Level) string {
+	return anyOf([]string{
+		c.text("EXISTS (SELECT 1 FROM members m WHERE m.user_id = $? AND m.project_id = p.id AND m.level >= $? AND (m.expires_at = 0 OR m.expires_at > $?))",
+			user, least, millis(now())),
+		c.groupMember("p", user, least),
+	})
+}
+
+// groupMember is that a user has at least a level in the namespace x, or in those above the project x.
+func (c *conditions) groupMember(x string, user int64, least registry.Level) string {
+	return anyOf([]string{
+		c.text("EXISTS (SELECT 1 FROM namespaces a WHERE a.owner_id = $? AND "+x+".lineage LIKE a.lineage || '%')", user),
+		c.text(`EXISTS (SELECT 1 FROM members m JOIN namespaces a ON a.id = m.namespace_id
+			WHERE m.user_id = $? AND m.level >= $? AND (m.expires_at = 0 OR m.expires_at > $?) AND `+x+".lineage LIKE a.lineage || '%')", user, least, millis(now())),
+	})
 }
 
 // contain demands that every term occurs in a column of lower-case text.
@@ -160,6 +173,18 @@ func packageFields(p *registry.Package) []any {
 func scanPackage(row scanner) (*registry.Package, error) {
 	p := &registry.Package{}
 	return p, row.Scan(packageFields(p)...)
+}
+
+func (t *tx) HoldRoot(project int64) (root int64, err error) {
+	query := "SELECT lineage FROM projects WHERE id = $1"
+	if t.db.dialect == postgresDialect {
+		query += " FOR SHARE" // a transfer changes the row, and so waits; in SQLite one writer waits for the other anyway
+	}
+	var lineage []int64
+	if err := t.row(func(row scanner) error { return row.Scan(asLineage{&lineage}) }, query, project); err != nil {
+		return 0, err
+	}
+	return lineage[0], nil
 }
 
 func (t *tx) CreatePackage(p *registry.Package) error {

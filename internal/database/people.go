@@ -27,21 +27,16 @@ func (t *tx) UpdateUser(u *registry.User) error {
 
 // renameUser moves a personal namespace, in which there are projects and no groups.
 func (t *tx) renameUser(u *registry.User, username string) error {
-	for _, step := range []struct {
-		query string
-		args  []any
-	}{
-		{"UPDATE namespaces SET path = $2, full_path = $2 WHERE id = $1", []any{u.NamespaceID, username}},
-		{"UPDATE projects SET full_path = $2 || '/' || path WHERE namespace_id = $1", []any{u.NamespaceID, username}},
-		{"UPDATE routes SET path = $2 WHERE namespace_id = $1", []any{u.NamespaceID, strings.ToLower(username)}},
-		{`UPDATE routes SET path = $2 || '/' || (SELECT LOWER(p.path) FROM projects p WHERE p.id = routes.project_id)
-			WHERE project_id IN (SELECT p.id FROM projects p WHERE p.namespace_id = $1)`, []any{u.NamespaceID, strings.ToLower(username)}},
-	} {
-		if _, err := t.exec(step.query, step.args...); err != nil {
-			return err
-		}
+	if err := t.HoldPlaces(); err != nil {
+		return err
 	}
-	return nil
+	if _, err := t.exec("UPDATE namespaces SET path = $2, full_path = $2 WHERE id = $1", u.NamespaceID, username); err != nil {
+		return err
+	}
+	if _, err := t.exec("UPDATE projects SET full_path = $2 || '/' || path WHERE namespace_id = $1", u.NamespaceID, username); err != nil {
+		return err
+	}
+	return t.moveRoutes(u.Username, username, lineageText([]int64{u.NamespaceID})+"%", 0)
 }
 
 func (t *tx) DeleteUser(id int64) error {

@@ -59,18 +59,21 @@ func (t *tx) CountUsers() (count int, err error) {
 
 // ---- groups and projects
 
-const groupColumns = "n.id, n.parent_id, n.owner_id, n.name, n.path, n.full_path, n.description, n.visibility, n.lineage, n.created_at"
+const groupColumns = "n.id, n.parent_id, n.owner_id, n.name, n.path, n.full_path, n.description, n.visibility, n.lineage, n.created_at, n.marked_at, n.hidden_at"
 
 func scanGroup(row scanner) (*registry.Group, error) {
 	g := &registry.Group{}
 	return g, row.Scan(&g.ID, asID{&g.ParentID}, asID{&g.OwnerID}, &g.Name, &g.Path, &g.FullPath, &g.Description, &g.Visibility,
-		asLineage{&g.Lineage}, asTime{&g.CreatedAt})
+		asLineage{&g.Lineage}, asTime{&g.CreatedAt}, asTime{&g.MarkedAt}, asTime{&g.HiddenAt})
 }
 
 func (t *tx) CreateGroup(g *registry.Group) error {
+	if err := t.HoldPlaces(); err != nil {
+		return err
+	}
 	var above []int64
 	if g.ParentID != 0 {
-		parent, err := t.Group(g.ParentID)
+		parent, err := t.openGroup(g.ParentID)
 		if err != nil {
 			return err
 		}
@@ -90,27 +93,36 @@ func (t *tx) CreateGroup(g *registry.Group) error {
 	if err := t.one("UPDATE namespaces SET lineage = $2 WHERE id = $1", g.ID, lineageText(g.Lineage)); err != nil {
 		return err
 	}
-	return t.changedAccess(t.one("INSERT INTO routes (path, namespace_id) VALUES ($1, $2)", strings.ToLower(g.FullPath), g.ID))
+	return t.takePath(g.FullPath, g.ID, 0)
 }
 
 func (t *tx) Group(id int64) (*registry.Group, error) {
-	return get(t, scanGroup, "SELECT "+groupColumns+" FROM namespaces n WHERE n.id = $1", id)
+	return get(t, scanGroup, "SELECT "+groupColumns+" FROM namespaces n WHERE n.id = $1 AND NOT n.condemned", id)
 }
+
+const groupOfRoute = "SELECT " + groupColumns + " FROM routes r JOIN namespaces n ON n.id = r.namespace_id WHERE r.path = $1 AND NOT n.condemned AND "
 
 func (t *tx) GroupByPath(fullPath string) (*registry.Group, error) {
-	return get(t, scanGroup, "SELECT "+groupColumns+" FROM routes r JOIN namespaces n ON n.id = r.namespace_id WHERE r.path = $1", strings.ToLower(fullPath))
+	return get(t, scanGroup, groupOfRoute+"NOT r.moved", strings.ToLower(fullPath))
 }
 
-const projectColumns = "p.id, p.namespace_id, p.creator_id, p.name, p.path, p.full_path, p.description, p.visibility, p.registry_access, p.archived, p.lineage, p.created_at, p.updated_at"
+func (t *tx) GroupByFormerPath(fullPath string) (*registry.Group, error) {
+	return get(t, scanGroup, groupOfRoute+"r.moved", strings.ToLower(fullPath))
+}
+
+const projectColumns = "p.id, p.namespace_id, p.creator_id, p.name, p.path, p.full_path, p.description, p.visibility, p.registry_access, p.archived, p.lineage, p.created_at, p.updated_at, p.marked_at, p.hidden_at"
 
 func scanProject(row scanner) (*registry.Project, error) {
 	p := &registry.Project{}
 	return p, row.Scan(&p.ID, &p.NamespaceID, asID{&p.CreatorID}, &p.Name, &p.Path, &p.FullPath, &p.Description, &p.Visibility, &p.RegistryAccess, &p.Archived,
-		asLineage{&p.Lineage}, asTime{&p.CreatedAt}, asTime{&p.UpdatedAt})
+		asLineage{&p.Lineage}, asTime{&p.CreatedAt}, asTime{&p.UpdatedAt}, asTime{&p.MarkedAt}, asTime{&p.HiddenAt})
 }
 
 func (t *tx) CreateProject(p *registry.Project) error {
-	namespace, err := t.Group(p.NamespaceID)
+	if err := t.HoldPlaces(); err != nil {
+		return err
+	}
+	namespace, err := t.openGroup(p.NamespaceID)
 	if err != nil {
 		return err
 	}
@@ -124,15 +136,21 @@ func (t *tx) CreateProject(p *registry.Project) error {
 	if err != nil {
 		return err
 	}
-	return t.changedAccess(t.one("INSERT INTO routes (path, project_id) VALUES ($1, $2)", strings.ToLower(p.FullPath), p.ID))
+	return t.takePath(p.FullPath, 0, p.ID)
 }
 
 func (t *tx) Project(id int64) (*registry.Project, error) {
-	return get(t, scanProject, "SELECT "+projectColumns+" FROM projects p WHERE p.id = $1", id)
+	return get(t, scanProject, "SELECT "+projectColumns+" FROM projects p WHERE p.id = $1 AND NOT p.condemned", id)
 }
 
+const projectOfRoute = "SELECT " + projectColumns + " FROM routes r JOIN projects p ON p.id = r.project_id WHERE r.path = $1 AND NOT p.condemned AND "
+
 func (t *tx) ProjectByPath(fullPath string) (*registry.Project, error) {
-	return get(t, scanProject, "SELECT "+projectColumns+" FROM routes r JOIN projects p ON p.id = r.project_id WHERE r.path = $1", strings.ToLower(fullPath))
+	return get(t, scanProject, projectOfRoute+"NOT r.moved", strings.ToLower(fullPath))
+}
+
+func (t *tx) ProjectByFormerPath(fullPath string) (*registry.Project, error) {
+	return get(t, scanProject, projectOfRoute+"r.moved", strings.ToLower(fullPath))
 }
 
 // ---- members
@@ -147,6 +165,13 @@ func scanMember(row scanner) (*registry.Member, error) {
 func (t *tx) Members(group, project int64) ([]*registry.Member, error) {
 	return list(t, scanMember, "SELECT "+memberColumns+" FROM members WHERE namespace_id = $1 OR project_id = $2 ORDER BY user_id",
 		nullable(group), nullable(project))
+}
+
+func (t *tx) MembershipsIn(user int64, projects, groups []int64) ([]*registry.Member, error) {
+	inProjects, args := in([]any{user, millis(now())}, projects)
+	inGroups, args := in(args, groups)
+	return list(t, scanMember, "SELECT "+memberColumns+" FROM members WHERE user_id = $1 AND (expires_at = 0 OR expires_at > $2) AND (project_id IN "+inProjects+
+		" OR namespace_id IN "+inGroups+")", args...)
 }
 
 func (t *tx) EffectiveLevel(user, project int64, lineage []int64) (level registry.Level, until time.Time, err error) {

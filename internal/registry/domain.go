@@ -119,10 +119,15 @@ type Group struct {
 	Description string
 	Visibility  Visibility
 	CreatedAt   time.Time
+	MarkedAt    time.Time // for deletion; zero: not
+	HiddenAt    time.Time // when it, or something above it, was marked for deletion; zero: not
 
 	// Lineage is the ids of the namespaces from the top down to this one, itself included.
 	Lineage []int64
 }
+
+// Hidden tells whether only owners may know of g, because it or a group above it is marked for deletion.
+func (g *Group) Hidden() bool { return !g.HiddenAt.IsZero() }
 
 // Personal tells whether g is the namespace of a user.
 func (g *Group) Personal() bool { return g.OwnerID != 0 }
@@ -157,10 +162,15 @@ type Project struct {
 	Archived       bool
 	CreatedAt      time.Time
 	UpdatedAt      time.Time
+	MarkedAt       time.Time // for deletion; zero: not
+	HiddenAt       time.Time // when it, or something above it, was marked for deletion; zero: not
 
 	// Lineage is the ids of the namespaces above the project, from the top down.
 	Lineage []int64
 }
+
+// Hidden tells whether only owners may know of p, because it or a group above it is marked for deletion.
+func (p *Project) Hidden() bool { return !p.HiddenAt.IsZero() }
 
 // RootID is the id of the project's top-level namespace.
 func (p *Project) RootID() int64 { return p.Lineage[0] }

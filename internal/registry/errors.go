@@ -44,6 +44,9 @@ func Errorf(kind Kind, format string, args ...any) error {
 	return &Error{Kind: kind, Message: fmt.Sprintf(format, args...)}
 }
 
+// ErrClaimed is a Conflict: a group or project cannot go where the name and version of one of its packages are claimed.
+var ErrClaimed = Errorf(Conflict, "packages with the same name and version are there already")
+
 // KindOf tells the kind of err: that of the first *Error in its chain, otherwise Fault.
 func KindOf(err error) Kind {
 	var e *Error

@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"slices"
+	"time"
 )
 
 // Registry is the rules about packages and the accounts that use them, over a store and the blobs.
@@ -10,6 +11,8 @@ type Registry struct {
 	Store   Store
 	Blobs   Blobs
 	Formats []Format // all that packages can have
+	// DeletionDelay is how long a group or project that was marked for deletion can be restored; 0: it is gone at once.
+	DeletionDelay time.Duration
 
 	Downloads Downloads // of all formats
 
@@ -63,7 +66,9 @@ func (r *Registry) Publish(ctx context.Context, format Format, p *Publication) (
 		}
 		pkg.EntryID, pkg.Type, pkg.CreatedAt = entry.ID, format.Type, entry.UpdatedAt // no version is younger than its entry
 		if p.Claim != nil {
-			pkg.RootID = p.Claim.RootID()
+			if pkg.RootID, err = tx.HoldRoot(p.Claim.ID); err != nil {
+				return err
+			}
 		}
 		policy, err := tx.Policy(0, pkg.ProjectID)
 		if err != nil {

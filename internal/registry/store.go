@@ -52,13 +52,50 @@ type Tx interface {
 	// Users lists users, and their total number.
 	Users(UserFilter) (users []*User, total int, err error)
 
-	CreateGroup(*Group) error
+	// HoldPlaces keeps groups and projects, and what rights hang on, as they are until the transaction ends, but for what
+	// it changes itself. It comes before the first look at them.
+	HoldPlaces() error
+
+	CreateGroup(*Group) error // NotFound also: the parent is marked for deletion
 	Group(id int64) (*Group, error)
 	GroupByPath(fullPath string) (*Group, error) // also personal namespaces; without regard to case
+	// GroupByFormerPath finds a group by a path that it had before and nobody has taken since.
+	GroupByFormerPath(fullPath string) (*Group, error)
+	GroupsByID(ids []int64) ([]*Group, error) // those that are there, by id
+	// Groups lists groups, and their total number, which is 0 where the filter says NoTotal.
+	Groups(GroupFilter) (groups []*Group, total int, err error)
+	// SaveGroup changes the parent, path, name, description, visibility and mark of a group that was read from this
+	// transaction, the paths and lineages of all below it, and the full path and lineage of *Group. It returns Conflict
+	// when the path is taken, and ErrClaimed when the versions of packages are claimed where it goes.
+	SaveGroup(*Group) error
+	// MoreOpen tells whether there are groups or projects below a group that are more open than a visibility.
+	MoreOpen(*Group, Visibility) (groups, projects bool, err error)
+	// Narrow makes nothing below a group more open than it.
+	Narrow(*Group) error
+	// Depth is how many levels of groups there are below a group.
+	Depth(*Group) (int, error)
 
-	CreateProject(*Project) error
+	CreateProject(*Project) error // NotFound also: the namespace is marked for deletion
 	Project(id int64) (*Project, error)
 	ProjectByPath(fullPath string) (*Project, error) // without regard to case
+	// ProjectByFormerPath finds a project by a path that it had before and nobody has taken since.
+	ProjectByFormerPath(fullPath string) (*Project, error)
+	// Projects lists projects, and their total number, which is 0 where the filter says NoTotal.
+	Projects(ProjectFilter) (projects []*Project, total int, err error)
+	// SaveProject changes all of a project but its creator, as SaveGroup does.
+	SaveProject(*Project) error
+
+	// ProjectSizes and GroupSizes are the bytes of the files that are not marked for destruction, by id of the project, or of the group with all
+	// that is below it. What holds none may be missing.
+	ProjectSizes(ids []int64) (map[int64]int64, error)
+	GroupSizes(ids []int64) (map[int64]int64, error)
+
+	// Condemn makes a group and all below it, or a project, disappear for good: from then on no other method finds them.
+	Condemn(group, project int64) error
+	// DuePlaces are the groups and projects that were marked before a moment, and are not condemned.
+	DuePlaces(before time.Time) (groups []*Group, projects []*Project, err error)
+	// RemoveCondemned removes a part of what is condemned, some hundred rows, and tells whether there may be more.
+	RemoveCondemned() (more bool, err error)
 
 	// Policy is that of a group or of a project, one of which is 0. Of a place that is not there it is empty.
 	Policy(group, project int64) (*Policy, error)
@@ -82,6 +119,8 @@ type Tx interface {
 	HasOwner(lineage []int64) (bool, error)
 	// Memberships lists those that a user has directly, in groups or in projects, and their total number.
 	Memberships(f MembershipFilter) (memberships []*Membership, total int, err error)
+	// MembershipsIn are those of a user, as they are now, in any of the projects and groups.
+	MembershipsIn(user int64, projects, groups []int64) ([]*Member, error)
 	// EffectiveLevel is the highest level that the user has now, directly or through the namespaces of the lineage.
 	// until is when the first of these memberships ends; zero: never.
 	EffectiveLevel(user, project int64, lineage []int64) (level Level, until time.Time, err error)
@@ -129,6 +168,8 @@ type Tx interface {
 	// SearchEntries lists entries that have a latest version, by name, and their total number.
 	SearchEntries(EntryFilter) (entries []*Entry, total int, err error)
 
+	// HoldRoot is the top-level namespace of a project, which stays so until the transaction ends.
+	HoldRoot(project int64) (int64, error)
 	// CreatePackage keeps the time of creation that it is given. It returns Conflict when the version exists in the entry, or name and version are claimed in RootID.
 	CreatePackage(*Package) error
 	UpdatePackage(*Package) error // status and its message
@@ -248,6 +289,65 @@ type MembershipFilter struct {
 	Groups, Projects bool
 	Limit, Offset    int
 }
+
+// GroupFilter selects groups that the viewer may know of, without personal namespaces; zero values but Limit do not
+// restrict.
+type GroupFilter struct {
+	Viewer     Viewer
+	Parent     *Group // below it
+	Direct     bool   // directly below Parent; without one, at the top
+	Search     string // in name or path, without regard to case
+	Visibility Visibility
+	Level      Level // the viewer has at least this level in it as a member
+	Skip       []int64
+	Order      GroupOrder
+	Descending bool
+	After      *Group // in the order by name: those behind one of this Name and ID
+	NoTotal    bool
+	Limit      int
+	Offset     int
+}
+
+// GroupOrder is what a list of groups is ordered by, and then by id.
+type GroupOrder string
+
+// The orders, as GitLab names them.
+const (
+	GroupsByName GroupOrder = "name" // without regard to case
+	GroupsByPath GroupOrder = "path"
+	GroupsByID   GroupOrder = "id"
+)
+
+// ProjectFilter selects projects that the viewer may know of; zero values but Limit do not restrict.
+type ProjectFilter struct {
+	Viewer     Viewer
+	Namespace  *Group // below it
+	Direct     bool   // directly in it
+	Search     string // in name, path or description, without regard to case
+	Visibility Visibility
+	Archived   *bool
+	Level      Level // the viewer has at least this level in it as a member
+	AfterID    int64
+	BeforeID   int64
+	Order      ProjectOrder
+	Descending bool
+	NoTotal    bool
+	Limit      int
+	Offset     int
+}
+
+// ProjectOrder is what a list of projects is ordered by, and then by id.
+type ProjectOrder string
+
+// The orders, as GitLab names them.
+const (
+	ProjectsByID       ProjectOrder = "id"
+	ProjectsByName     ProjectOrder = "name" // without regard to case
+	ProjectsByPath     ProjectOrder = "path"
+	ProjectsByCreation ProjectOrder = "created_at"
+	ProjectsByUpdate   ProjectOrder = "updated_at"
+	ProjectsByActivity ProjectOrder = "last_activity_at"
+)
 
 // TokenFilter selects tokens; zero values do not restrict.
 type TokenFilter struct {

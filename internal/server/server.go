@@ -46,6 +46,7 @@ type Config struct {
 	DocumentCache   int64          // bytes of compressed index documents to keep
 	ShutdownTimeout time.Duration  // for requests in flight
 	AuditRetention  time.Duration  // of audit events; 0: for ever
+	DeletionDelay   time.Duration  // in which deleted groups and projects can be restored
 	LogRequests     string         // "all", "errors" or "none"
 	RootPassword    string         // of the first start; empty: generated
 	RootToken       string         // of the first start; empty: generated
@@ -114,7 +115,8 @@ func New(ctx context.Context, config Config) (_ *Server, err error) {
 	if s.blobs, err = blob.OpenDisk(blobs); err != nil {
 		return nil, err
 	}
-	reg := &registry.Registry{Store: s.store, Blobs: s.blobs, Formats: []registry.Format{npm.Format}, MaxFile: config.MaxFile, MaxFiles: config.MaxFiles}
+	reg := &registry.Registry{Store: s.store, Blobs: s.blobs, Formats: []registry.Format{npm.Format}, MaxFile: config.MaxFile, MaxFiles: config.MaxFiles,
+		DeletionDelay: config.DeletionDelay}
 	s.reg = reg
 	if err := s.firstStart(ctx, reg); err != nil {
 		return nil, err
@@ -266,6 +268,9 @@ func (s *Server) background(ctx context.Context) {
 			if err := s.reg.ForgetEvents(context.WithoutCancel(ctx), time.Now().Add(-s.config.AuditRetention)); err != nil {
 				slog.Error("remove old audit events", "err", err)
 			}
+		}
+		if err := s.reg.RemovePlaces(ctx); err != nil {
+			slog.Error("remove deleted groups and projects", "err", err)
 		}
 		if now := time.Now(); now.Sub(swept) > sweepInterval {
 			swept = now

@@ -16,6 +16,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -255,8 +256,13 @@ func (w *world) always(request *http.Request, a *answer) {
 	if a.status >= 500 {
 		w.Errorf("%s: %d %s", a.call, a.status, a.body)
 	}
-	if a.status >= 300 && a.status < 400 && a.status != http.StatusNotModified {
+	if a.status >= 300 && a.status < 400 && a.status != http.StatusNotModified && a.status != http.StatusMovedPermanently {
 		w.Errorf("%s: redirected to %s", a.call, a.header.Get("Location"))
+	}
+	if a.status == http.StatusMovedPermanently { // only from the path that something had before, to its number
+		if to := a.header.Get("Location"); string(a.body) != "This resource has been moved permanently to "+to && request.Method != http.MethodHead || !movedTo.MatchString(to) {
+			w.Errorf("%s: redirected to %s: %s", a.call, to, a.body)
+		}
 	}
 	if request.Method == http.MethodHead && len(a.body) > 0 {
 		w.Errorf("%s: has a body", a.call)
@@ -271,6 +277,8 @@ func (w *world) always(request *http.Request, a *answer) {
 		w.Errorf("%s: %d without an error text: %s", a.call, a.status, a.body)
 	}
 }
+
+var movedTo = regexp.MustCompile(`^https?://[^/]+/api/v4/(projects|groups)/[0-9]+(/|\?|$)`)
 
 // says is a text of the body's object, or "".
 func (a *answer) says(key string) string {

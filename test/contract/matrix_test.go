@@ -266,7 +266,7 @@ func (s *site) level(level int) int {
 
 func TestMatrix(t *testing.T) {
 	w := own(t, harness.Config{Args: []string{"--log-requests", "errors"}})
-	rows := slices.Concat(serverRows(), apiRows(), peopleRows(), npmRows(), policyRows(), upkeepRows())
+	rows := slices.Concat(serverRows(), apiRows(), peopleRows(), npmRows(), policyRows(), upkeepRows(), placeRows())
 	w.sub("every route has a row", func(w *world) {
 		unknown := map[string]bool{}
 		for _, r := range rows {

@@ -38,7 +38,7 @@ func TestRoutes(t *testing.T) {
 		{"POST", "/-/readiness", []string{"GET", "HEAD"}},
 		{"PUT", "/metrics", []string{"GET", "HEAD"}},
 		{"PATCH", "/api/v4/users", []string{"GET", "POST"}},
-		{"DELETE", "/api/v4/projects", []string{"POST"}},
+		{"DELETE", "/api/v4/projects", []string{"GET", "POST"}},
 		{"POST", p.prefix() + "/" + k.name, []string{"GET", "PUT"}},
 		{"PATCH", p.prefix() + "/" + k.name, []string{"GET", "PUT"}},
 		{"DELETE", p.prefix() + "/" + k.name, []string{"GET", "PUT"}},

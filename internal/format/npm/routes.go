@@ -264,6 +264,9 @@ func (h *Handler) find(q *request, name string) (*found, error) {
 		if err := f.view.Authorize(f.caller, p, access.Read); err != nil {
 			return nil, err
 		}
+		if err := access.Moved(q.Request, h.BaseURL(q.Request), q.project, p); err != nil {
+			return nil, err
+		}
 		for _, e := range entries {
 			if e.ProjectID == p.ID {
 				f.entries = append(f.entries, e)
@@ -281,6 +284,9 @@ func (h *Handler) find(q *request, name string) (*found, error) {
 	inScope := false
 	for _, e := range entries {
 		p, err := f.view.ProjectByID(e.ProjectID)
+		if registry.KindOf(err) == registry.NotFound { // the project was removed, its packages go after it
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -321,7 +327,11 @@ func (h *Handler) find(q *request, name string) (*found, error) {
 // top-level namespace that a name's scope says: any other rule would let one team publish under another's names.
 func (h *Handler) above(f *found, q *request, name string) (*registry.Group, error) {
 	if q.group != "" {
-		return f.view.Group(q.group)
+		g, err := f.view.Group(q.group)
+		if err != nil {
+			return nil, err
+		}
+		return g, h.groupMoved(f, q, g)
 	}
 	none := registry.Errorf(registry.NotFound, "404 Project Not Found")
 	scope := scopeOf(name)
@@ -333,6 +343,17 @@ func (h *Handler) above(f *found, q *request, name string) (*registry.Group, err
 		return nil, none
 	}
 	return g, err
+}
+
+// groupMoved sends those who may know of a group from a path that it had before to its number.
+func (h *Handler) groupMoved(f *found, q *request, g *registry.Group) error {
+	if err := access.MovedGroup(q.Request, h.BaseURL(q.Request), q.group, g); err != nil {
+		if refused := f.view.AuthorizeGroup(f.caller, g, access.Read); refused != nil {
+			return refused
+		}
+		return err
+	}
+	return nil
 }
 
 // write resolves the project that a change of a name is for, and authorizes it. At a group's or the instance's prefix
@@ -370,7 +391,10 @@ func (h *Handler) write(q *request, name string, action access.Action) (*found, 
 	if err != nil {
 		return nil, nil, err
 	}
-	return &found{view: view, caller: caller}, p, view.Authorize(caller, p, action)
+	if err := view.Authorize(caller, p, action); err != nil {
+		return nil, nil, err
+	}
+	return &found{view: view, caller: caller}, p, access.Moved(q.Request, h.BaseURL(q.Request), q.project, p)
 }
 
 // numeric tells whether an :id is a number, and which.
@@ -416,7 +440,14 @@ func writeError(w http.ResponseWriter, r *http.Request, err error) {
 	body := map[string]string{"message": message, "error": message}
 	var token *access.TokenError
 	var method methodError
+	var moved *access.MovedError
 	switch {
+	case errors.As(err, &moved) && moved.Location != "":
+		moved.Redirect(w)
+		return
+	case errors.As(err, &moved):
+		status = http.StatusMethodNotAllowed
+		body["message"], body["error"] = moved.Error(), moved.Error()
 	case errors.As(err, &method):
 		w.Header().Set("Allow", string(method))
 		status = http.StatusMethodNotAllowed

@@ -30,12 +30,16 @@ func (h *Handler) searchScope(q *request) (filter registry.EntryFilter, view *ac
 			return
 		}
 		filter.Project = p.ID
-		err = view.Authorize(caller, p, access.Read)
+		if err = view.Authorize(caller, p, access.Read); err == nil {
+			err = access.Moved(q.Request, h.BaseURL(q.Request), q.project, p)
+		}
 	case q.group != "":
 		if filter.Group, err = view.Group(q.group); err != nil {
 			return
 		}
-		err = view.AuthorizeGroup(caller, filter.Group, access.Read)
+		if err = view.AuthorizeGroup(caller, filter.Group, access.Read); err == nil {
+			err = access.MovedGroup(q.Request, h.BaseURL(q.Request), q.group, filter.Group)
+		}
 	case caller.Token != nil:
 		err = access.ReadScope(caller)
 	}
@@ -176,6 +180,9 @@ func (h *Handler) listPackages(w http.ResponseWriter, q *request, owner string) 
 	}
 	for _, e := range entries {
 		p, err := view.ProjectByID(e.ProjectID)
+		if registry.KindOf(err) == registry.NotFound { // removed since the list was read
+			continue
+		}
 		if err != nil {
 			return err
 		}
