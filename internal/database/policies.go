@@ -1,6 +1,11 @@
 package database
 
-import "packhouse/internal/registry"
+import (
+	"cmp"
+	"slices"
+
+	"packhouse/internal/registry"
+)
 
 // above are the namespaces over $2, or over the project $1, from the bottom up.
 const above = `WITH RECURSIVE above (id, height) AS (
@@ -10,18 +15,18 @@ const above = `WITH RECURSIVE above (id, height) AS (
 	)`
 
 // policyQuery has the settings and the rules of a place and of those above it in rows of one shape: its height, 0 for
-// the project itself; of settings name and value; of rules type, pattern and the rest.
+// the project itself; of settings name and value; of rules type, pattern and the rest. Without CROSS JOIN, SQLite goes
+// through all that is set anywhere.
 const policyQuery = above + `
-	SELECT a.height, s.name, s.value, CAST(0 AS BIGINT), s.namespace_id, s.project_id, 0, 0
-		FROM above a JOIN package_settings s ON s.namespace_id = a.id
-	UNION ALL SELECT 0, s.name, s.value, CAST(0 AS BIGINT), s.namespace_id, s.project_id, 0, 0
+	SELECT height, '', '', -1, NULL, NULL, 0, 0 FROM above
+	UNION ALL SELECT a.height, s.name, s.value, 0, s.namespace_id, s.project_id, 0, 0
+		FROM above a CROSS JOIN package_settings s WHERE s.namespace_id = a.id
+	UNION ALL SELECT 0, s.name, s.value, 0, s.namespace_id, s.project_id, 0, 0
 		FROM package_settings s WHERE s.project_id = $1
 	UNION ALL SELECT a.height, r.type, r.pattern, r.id, r.namespace_id, r.project_id, r.push_level, r.delete_level
-		FROM above a JOIN protection_rules r ON r.namespace_id = a.id
+		FROM above a CROSS JOIN protection_rules r WHERE r.namespace_id = a.id
 	UNION ALL SELECT 0, r.type, r.pattern, r.id, r.namespace_id, r.project_id, r.push_level, r.delete_level
-		FROM protection_rules r WHERE r.project_id = $1
-	UNION ALL SELECT height, '', '', -1, NULL, NULL, 0, 0 FROM above
-	ORDER BY 4`
+		FROM protection_rules r WHERE r.project_id = $1`
 
 // Policy implements [registry.Tx].
 func (t *tx) Policy(group, project int64) (*registry.Policy, error) {
@@ -52,9 +57,9 @@ func (t *tx) Policy(group, project int64) (*registry.Policy, error) {
 		}
 		return nil
 	}, policyQuery, project, group)
-	for i := len(settings) - 1; i >= 0; i-- {
-		p.Settings = append(p.Settings, settings[i])
-	}
+	slices.Reverse(settings)
+	p.Settings = settings
+	slices.SortFunc(p.Rules, func(a, b *registry.ProtectionRule) int { return cmp.Compare(a.ID, b.ID) })
 	return p, err
 }
 

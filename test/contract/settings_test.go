@@ -1,6 +1,7 @@
 package contract
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
@@ -390,4 +391,50 @@ func TestForwardingWithoutUpstream(t *testing.T) {
 	p := w.open()
 	w.set(p.home(), map[string]any{"npm_package_requests_forwarding": true})
 	w.forwarded(call{path: p.prefix() + "/nothing"}, "")
+}
+
+// Who changes what is told in the audit log; what changes nothing is not.
+func TestSettingsAreAudited(t *testing.T) {
+	w := newWorld(t)
+	home := w.group(harness.Private)
+	p := w.project(home, harness.Private)
+	owner := w.member(p, harness.Owner)
+	change := func(body map[string]any) {
+		w.Helper()
+		w.send(call{method: "PUT", path: settings(p.home()), as: owner.as(), body: body}).must(w, 200)
+	}
+	change(map[string]any{"npm_duplicates_allowed": true, "npm_max_file_size": 1000})
+	change(map[string]any{"npm_duplicates_allowed": true})
+	change(map[string]any{"npm_duplicates_allowed": nil, "pypi_duplicates_allowed": nil})
+	path := w.protect(p.home(), rule("@acme/*", "owner", ""))
+	w.send(call{method: "PATCH", path: path, as: owner.as(), body: map[string]any{"minimum_access_level_for_delete": "admin"}}).must(w, 200)
+	w.send(call{method: "DELETE", path: path, as: owner.as()}).must(w, 204)
+	var events []struct {
+		EventName string `json:"event_name"`
+		Details   struct {
+			Author  string `json:"author_name"`
+			Target  string `json:"target_details"`
+			Message string `json:"custom_message"`
+		}
+	}
+	if err := json.Unmarshal(w.send(call{path: "/api/v4" + p.home() + "/audit_events", as: w.root()}).must(w, 200).body, &events); err != nil {
+		w.Fatal(err)
+	}
+	var got []string
+	for _, e := range slices.Backward(events) {
+		if e.EventName == "settings_changed" {
+			got = append(got, strings.Join([]string{e.Details.Author, e.Details.Target, e.Details.Message}, " | "))
+		}
+	}
+	const rule = "protection rule npm @acme/*"
+	want := []string{
+		owner.Username + " | package settings | Settings changed: npm_duplicates_allowed: true; npm_max_file_size: 1000",
+		owner.Username + " | package settings | Settings changed: npm_duplicates_allowed: inherited",
+		"root | " + rule + " | Settings changed: created; push: owner, delete: anyone who may",
+		owner.Username + " | " + rule + " | Settings changed: changed; push: owner, delete: admin",
+		owner.Username + " | " + rule + " | Settings changed: removed",
+	}
+	if !slices.Equal(got, want) {
+		w.Errorf("%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
 }
