@@ -1,6 +1,7 @@
 package database
 
 import (
+	"fmt"
 	"time"
 
 	"packhouse/internal/registry"
@@ -73,8 +74,9 @@ func (t *tx) EndCleanup(p *registry.CleanupPolicy, finished bool, failure string
 		p.ProjectID, p.Run.Lease, millis(at), failure, millis(next))
 }
 
+// CleanupVersions looks at the files of a version only when it comes to it: whoever has enough stops early.
 func (t *tx) CleanupVersions(s registry.CleanupScope, f func(*registry.CleanupVersion) error) error {
-	c := conditions{args: []any{s.KeepFiles}}
+	c := conditions{}
 	c.add("p.project_id = $?", s.Project)
 	c.add("p.status <> 4")
 	if s.Entry != 0 {
@@ -86,6 +88,13 @@ func (t *tx) CleanupVersions(s registry.CleanupScope, f func(*registry.CleanupVe
 	if s.Type != "" {
 		c.add("p.type = $?", s.Type)
 	}
+	const files = " FROM package_files f WHERE f.package_id = p.id AND f.status = 0"
+	spare, args := "0, 0", c.args
+	if s.KeepFiles > 0 {
+		args = append(args, s.KeepFiles)
+		of := fmt.Sprintf(" FROM (SELECT f.size, "+placeOfFile+files+") f WHERE f.place > $%d", len(args))
+		spare = "(SELECT COUNT(*)" + of + "), (SELECT COALESCE(CAST(SUM(f.size) AS BIGINT), 0)" + of + ")"
+	}
 	return t.each(func(row scanner) error {
 		v := &registry.CleanupVersion{}
 		err := row.Scan(append(packageFields(&v.Package), &v.EntryName, &v.Needed, &v.Files, &v.Bytes, &v.SpareFiles, &v.SpareBytes)...)
@@ -93,19 +102,16 @@ func (t *tx) CleanupVersions(s registry.CleanupScope, f func(*registry.CleanupVe
 			return err
 		}
 		return f(v)
-	}, `SELECT `+packageColumns+`, e.name, e.latest_id = p.id OR EXISTS (SELECT 1 FROM tags t WHERE t.package_id = p.id),
-			COALESCE(s.files, 0), COALESCE(s.bytes, 0), COALESCE(s.spare_files, 0), COALESCE(s.spare_bytes, 0)
-		FROM packages p JOIN entries e ON e.id = p.entry_id LEFT JOIN (
-			SELECT n.package_id, COUNT(*) AS files, CAST(SUM(n.size) AS BIGINT) AS bytes, SUM(n.spare) AS spare_files, CAST(SUM(n.spare * n.size) AS BIGINT) AS spare_bytes
-			FROM (
-				SELECT f.package_id, f.size, CASE WHEN $1 > 0 AND ROW_NUMBER() OVER (PARTITION BY f.package_id, f.name ORDER BY f.created_at DESC, f.id DESC) > $1 THEN 1 ELSE 0 END AS spare
-				FROM package_files f JOIN packages p ON p.id = f.package_id WHERE f.status = 0 AND `+c.String()+`) n
-			GROUP BY n.package_id) s ON s.package_id = p.id
-		WHERE `+c.String()+` ORDER BY p.entry_id, p.created_at DESC, p.id DESC`, c.args...)
+	}, "SELECT "+packageColumns+", e.name, e.latest_id = p.id OR EXISTS (SELECT 1 FROM tags t WHERE t.package_id = p.id), (SELECT COUNT(*)"+files+
+		"), (SELECT COALESCE(CAST(SUM(f.size) AS BIGINT), 0)"+files+"), "+spare+
+		" FROM packages p JOIN entries e ON e.id = p.entry_id WHERE "+c.String()+" ORDER BY p.entry_id, p.created_at DESC, p.id DESC", args...)
 }
+
+// placeOfFile is 1 for the newest file of a name in a package.
+const placeOfFile = "ROW_NUMBER() OVER (PARTITION BY f.name ORDER BY f.created_at DESC, f.id DESC) AS place"
 
 func (t *tx) SpareFiles(pkg int64, keep, limit int) ([]*registry.File, error) {
 	return list(t, scanFile, "SELECT "+fileColumns+` FROM (
-			SELECT f.*, ROW_NUMBER() OVER (PARTITION BY f.name ORDER BY f.created_at DESC, f.id DESC) AS place FROM package_files f WHERE f.package_id = $1 AND f.status = 0) f
+			SELECT f.*, `+placeOfFile+` FROM package_files f WHERE f.package_id = $1 AND f.status = 0) f
 		WHERE f.place > $2 ORDER BY f.id LIMIT $3`, pkg, keep, limit)
 }

@@ -323,7 +323,7 @@ func (r *Registry) RunCleanup(ctx context.Context, project int64) error {
 const (
 	cleanupLease   = 5 * time.Minute   // how long a node may be silent before another one takes its run over
 	cleanupTime    = 250 * time.Second // of a run; what is left has its turn when other projects had theirs
-	cleanupBatch   = 200               // versions or files that go in one transaction
+	cleanupBatch   = 500               // versions or files that go in one transaction
 	cleanupEntries = 100               // names that are looked for at once
 )
 

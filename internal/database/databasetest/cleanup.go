@@ -144,16 +144,20 @@ func testCleanup(t *testing.T, s *store) {
 func testCleanupFiles(t *testing.T, s *store) {
 	p := s.project(s.group(nil, "g").ID, "p")
 	pkg := s.aged(p, "a", "1", 10, 1)
-	for i := range 500 { // more than go at once
-		s.write(func(tx registry.Tx) error {
-			return errors.Join(tx.CreateFile(&registry.File{PackageID: pkg.ID, Name: "file", Digests: registry.Digests{Size: int64(i + 2)}}),
-				tx.CreateFile(&registry.File{PackageID: pkg.ID, Name: fmt.Sprint("other", i%250), Digests: registry.Digests{Size: 1000}}))
-		})
-	}
+	s.write(func(tx registry.Tx) error {
+		for i := range 1300 { // more than go at once
+			err := errors.Join(tx.CreateFile(&registry.File{PackageID: pkg.ID, Name: "file", Digests: registry.Digests{Size: int64(i + 2)}}),
+				tx.CreateFile(&registry.File{PackageID: pkg.ID, Name: fmt.Sprint("other", i%650), Digests: registry.Digests{Size: 1000}}))
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 	policy := s.cleanup(&registry.CleanupPolicy{ProjectID: p.ID, KeepFiles: 2})
 	list, totals := s.preview(policy)
 	same(t, "would lose files", []string{"a 1"}, list)
-	same(t, "totals", registry.CleanupTotals{Files: 499, Bytes: 499 * 500 / 2}, totals)
+	same(t, "totals", registry.CleanupTotals{Files: 1299, Bytes: 1299 * 1300 / 2}, totals)
 	same(t, "removed", totals, s.cleanUp(p.ID).Run.Removed)
 	var sizes []int64
 	for _, f := range s.files(pkg) {
@@ -161,8 +165,8 @@ func testCleanupFiles(t *testing.T, s *store) {
 			sizes = append(sizes, f.Size)
 		}
 	}
-	same(t, "sizes of those that stayed", []int64{500, 501}, sizes)
-	same(t, "all files", 502, len(s.files(pkg)))
+	same(t, "sizes of those that stayed", []int64{1300, 1301}, sizes)
+	same(t, "all files", 1302, len(s.files(pkg)))
 }
 
 // What a preview says is what goes, with more versions and names than are looked at or go at once.

@@ -14,6 +14,8 @@ CREATE INDEX downloads_day ON downloads (day);
 ALTER TABLE packages ADD COLUMN download_count BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE package_files ADD COLUMN download_count BIGINT NOT NULL DEFAULT 0;
 
+CREATE INDEX packages_newest ON packages (entry_id, created_at DESC, id DESC);
+
 CREATE TABLE cleanup_policies (
     project_id            BIGINT PRIMARY KEY REFERENCES projects (id) ON DELETE CASCADE,
     enabled               BOOLEAN NOT NULL,
@@ -41,6 +43,7 @@ CREATE INDEX cleanup_policies_next_run ON cleanup_policies (next_run_at) WHERE n
 
 -- +goose Down
 DROP TABLE cleanup_policies;
+DROP INDEX packages_newest;
 ALTER TABLE package_files DROP COLUMN download_count;
 ALTER TABLE packages DROP COLUMN download_count;
 DROP TABLE downloads;
