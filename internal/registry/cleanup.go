@@ -375,8 +375,13 @@ func (r *Registry) clean(ctx context.Context, p *CleanupPolicy) (done bool, err 
 	for after := int64(0); ; {
 		var entries []int64
 		err := r.Store.Read(ctx, func(tx Tx) error {
-			if project, err := tx.Project(p.ProjectID); err != nil || project.Archived {
-				return cmp.Or(err, Errorf(Forbidden, "the project is archived"))
+			switch project, err := tx.Project(p.ProjectID); {
+			case err != nil:
+				return err
+			case project.Archived:
+				return Errorf(Forbidden, "the project is archived")
+			case project.Hidden():
+				return Errorf(Forbidden, "the project is marked for deletion")
 			}
 			return cleanupPicks(tx, p, CleanupScope{After: after}, func(pick *CleanupPick) bool {
 				if !slices.Contains(entries, pick.EntryID) {

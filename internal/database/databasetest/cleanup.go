@@ -321,6 +321,19 @@ func testCleanupStops(t *testing.T, s *store) {
 	}
 }
 
+func testCleanupOfArchived(t *testing.T, s *store) {
+	g := s.group(nil, "g")
+	p := &registry.Project{NamespaceID: g.ID, Name: "p", Path: "p", Visibility: registry.Private, RegistryAccess: registry.RegistryEnabled, Archived: true}
+	s.write(func(tx registry.Tx) error { return tx.CreateProject(p) })
+	s.aged(p, "a", "1", 10, 1)
+	s.aged(p, "a", "2", 9, 1)
+	s.cleanup(&registry.CleanupPolicy{ProjectID: p.ID, Enabled: true, KeepVersions: 1})
+	if got := s.cleanUp(p.ID); got.Run.Error != "the project is archived" || got.Run.Removed.Packages != 0 || got.NextRunAt.Before(time.Now()) {
+		t.Errorf("%+v", got)
+	}
+	same(t, "versions", 2, len(s.versions(s.entry(p, "a"))))
+}
+
 // While versions are published, tagged and deleted, no run takes what the policy keeps at that moment.
 func testCleanupRaces(t *testing.T, s *store) {
 	p := s.project(s.group(nil, "g").ID, "p")

@@ -82,6 +82,7 @@ func Run(t *testing.T, open func(t *testing.T) registry.Store) {
 		{"cleanup agrees with its preview", testCleanupAgrees},
 		{"one cleanup of many nodes", testCleanupLease},
 		{"cleanup stops", testCleanupStops},
+		{"cleanup of an archived project", testCleanupOfArchived},
 		{"cleanup races", testCleanupRaces},
 
 		{"lists", testLists},
