@@ -85,6 +85,9 @@ type level struct {
 	until time.Time
 }
 
+// ended tells whether a membership that counts in has ended by itself.
+func (l level) ended() bool { return !l.until.IsZero() && !time.Now().Before(l.until) }
+
 // remember looks a key up in m and, when it is not there, in the store. Errors, NotFound among them, are not kept.
 func remember[V any](v *View, m *sync.Map, key any, load func(tx registry.Tx) (V, error)) (V, error) {
 	if known, ok := m.Load(key); ok {
@@ -180,15 +183,66 @@ func as(err error, kind registry.Kind, message string) error {
 // level is the effective level of a user in a project or a group.
 func (v *View) level(user, project, group int64, lineage []int64) (registry.Level, error) {
 	key := levelKey{user, project, group}
-	now := time.Now()
-	if known, ok := v.levels.Load(key); ok && !known.(level).until.IsZero() && !now.Before(known.(level).until) {
-		v.levels.Delete(key) // a membership has ended by itself
+	if known, ok := v.levels.Load(key); ok && known.(level).ended() {
+		v.levels.Delete(key)
 	}
 	found, err := remember(v, &v.levels, key, func(tx registry.Tx) (level, error) {
 		l, until, err := tx.EffectiveLevel(user, project, lineage)
 		return level{l, until}, err
 	})
 	return found.Level, err
+}
+
+// Learn looks projects up, and the caller's levels in them, in two queries at most: what the view is asked about them
+// afterwards costs none.
+func (v *View) Learn(ctx context.Context, c *Caller, ids []int64) error {
+	var missing []int64
+	for _, id := range ids {
+		if _, known := v.projects.Load(id); !known {
+			missing = append(missing, id)
+		}
+	}
+	// A job has a level in one project only.
+	levels := c.User != nil && !c.User.Admin && (c.Token == nil || c.Token.Kind != registry.JobToken)
+	return v.gate.store.Read(ctx, func(tx registry.Tx) error {
+		if len(missing) > 0 {
+			projects, err := tx.ProjectsByID(missing)
+			if err != nil {
+				return err
+			}
+			for _, p := range projects {
+				v.keep(&v.projects, p.ID, p)
+			}
+		}
+		if !levels {
+			return nil
+		}
+		var unsure []*registry.Project
+		for _, id := range ids {
+			p, known := v.projects.Load(id)
+			if !known {
+				continue
+			}
+			if found, known := v.levels.Load(levelKey{c.User.ID, id, 0}); !known || found.(level).ended() {
+				unsure = append(unsure, p.(*registry.Project))
+			}
+		}
+		if len(unsure) == 0 {
+			return nil
+		}
+		standings, err := tx.EffectiveLevels(c.User.ID, unsure)
+		for id, s := range standings {
+			v.keep(&v.levels, levelKey{c.User.ID, id, 0}, level{s.Level, s.Until})
+		}
+		return err
+	})
+}
+
+// keep remembers what was read, in place of what was known before.
+func (v *View) keep(m *sync.Map, key, value any) {
+	if _, known := m.Swap(key, value); !known {
+		v.entries.Add(1)
+	}
 }
 
 // FlushUsed writes when tokens were last used. It is called now and then; a token is written once a minute at most.

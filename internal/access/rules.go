@@ -1,6 +1,7 @@
 package access
 
 import (
+	"context"
 	"slices"
 	"strings"
 
@@ -88,15 +89,57 @@ func (v *View) Knows(c *Caller, p *registry.Project) (bool, error) {
 	return level >= registry.Guest || !p.Hidden() && visible(c, p.Visibility), err
 }
 
-// AuthorizeGroup says whether a caller may do something with a group itself. A group is known to those who may see
-// it; which packages in it they see, each project says.
+// KnowsGroup tells whether a caller of this level may know of a group: also those who are members only of something
+// below it, whose path names it anyway.
+func (v *View) KnowsGroup(c *Caller, g *registry.Group, level registry.Level) (bool, error) {
+	switch {
+	case level >= registry.Guest:
+		return true, nil
+	case g.Hidden():
+		return false, nil
+	case visible(c, g.Visibility):
+		return true, nil
+	case c.Token != nil && c.Token.Kind == registry.JobToken:
+		return false, nil // its level says it all
+	case c.User != nil:
+		var member bool
+		err := v.gate.store.Read(context.Background(), func(tx registry.Tx) (err error) {
+			member, err = tx.MemberBelow(c.User.ID, g)
+			return err
+		})
+		return member, err
+	case c.Token == nil:
+		return false, nil
+	}
+	var lineage []int64 // of the deploy token's own place
+	if c.Token.ProjectID != 0 {
+		p, err := v.ProjectByID(c.Token.ProjectID)
+		if err != nil {
+			return false, err
+		}
+		lineage = p.Lineage
+	} else {
+		own, err := v.GroupByID(c.Token.GroupID)
+		if err != nil {
+			return false, err
+		}
+		lineage = own.Lineage
+	}
+	return slices.Contains(lineage, g.ID), nil
+}
+
+// AuthorizeGroup says whether a caller may do something with a group itself. Which packages in it they see, each
+// project says.
 func (v *View) AuthorizeGroup(c *Caller, g *registry.Group, action Action) error {
 	level, err := v.GroupLevel(c, g)
 	if err != nil {
 		return err
 	}
+	known, err := v.KnowsGroup(c, g, level)
 	switch {
-	case level < registry.Guest && (g.Hidden() || !visible(c, g.Visibility)):
+	case err != nil:
+		return err
+	case !known:
 		if c.Anonymous() {
 			return errAnonymous
 		}

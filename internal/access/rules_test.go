@@ -213,12 +213,12 @@ private, archived
 const groupTable = `
                     nobody  stranger external minimal guest developer maintainer owner admin blocked read_api read_user write_pkg bot   deploy-w d-group-r d-group-w d-grp2-w job-dev job-left job-other
 private
-          read      401     404      404      404     yes   yes       yes        yes   yes   403     yes      scope     yes       yes   404      yes       yes       404      yes     404      404
-          manage    401     404      404      404     403   403       yes        yes   yes   403     scope    scope     scope     403   404      scope     scope     404      403     404      404
-          own       401     404      404      404     403   403       403        yes   yes   403     scope    scope     scope     403   404      403       403       404      403     404      404
+          read      401     404      404      404     yes   yes       yes        yes   yes   403     yes      scope     yes       yes   yes      yes       yes       404      yes     404      404
+          manage    401     404      404      404     403   403       yes        yes   yes   403     scope    scope     scope     403   403      scope     scope     404      403     404      404
+          own       401     404      404      404     403   403       403        yes   yes   403     scope    scope     scope     403   403      403       403       404      403     404      404
 internal
-          read      401     yes      404      yes     yes   yes       yes        yes   yes   403     yes      scope     yes       yes   404      yes       yes       404      yes     yes      yes
-          manage    401     403      404      403     403   403       yes        yes   yes   403     scope    scope     scope     403   404      scope     scope     404      403     403      403
+          read      401     yes      404      yes     yes   yes       yes        yes   yes   403     yes      scope     yes       yes   yes      yes       yes       404      yes     yes      yes
+          manage    401     403      404      403     403   403       yes        yes   yes   403     scope    scope     scope     403   403      scope     scope     404      403     403      403
 public
           read      yes     yes      yes      yes     yes   yes       yes        yes   yes   403     yes      scope     yes       yes   yes      yes       yes       yes      yes     yes      yes
           manage    401     403      403      403     403   403       yes        yes   yes   403     scope    scope     scope     403   403      scope     scope     403      403     403      403
@@ -303,7 +303,7 @@ func (c *callers) group0(visibility string) *registry.Group {
 	return c.world.group(c.group.ID, visibility, registry.Visibility(visibility))
 }
 
-// Rights in the tree go down, never up or sideways.
+// Rights in the tree go down, never up or sideways; up, one may know of the groups whose names the path has.
 func TestRightsInTheTree(t *testing.T) {
 	w := newWorld(t)
 	top := w.group(0, "top", registry.Private)
@@ -315,9 +315,9 @@ func TestRightsInTheTree(t *testing.T) {
 	mine, _ := w.personal(user, registry.ScopeAPI)
 	deploy, _ := w.token(registry.Token{Kind: registry.DeployToken, GroupID: middle.ID, Scopes: []string{registry.ScopeWritePackage}})
 	for _, test := range []struct {
-		group *registry.Group
-		want  string
-	}{{top, "404"}, {middle, "yes"}, {low, "yes"}, {beside, "404"}} {
+		group            *registry.Group
+		want, read, make string // to publish in a project of the group, to read the group, and to make groups in it
+	}{{top, "404", "yes", "403"}, {middle, "yes", "yes", "yes"}, {low, "yes", "yes", "yes"}, {beside, "404", "404", "404"}} {
 		p := w.project(test.group.ID, "p", registry.Private, registry.RegistryEnabled, false)
 		for what, text := range map[string]string{"member": mine, "deploy token": deploy} {
 			c, err := w.caller(text)
@@ -327,8 +327,11 @@ func TestRightsInTheTree(t *testing.T) {
 			if got := outcome(w.now().Authorize(c, p, access.Publish)); got != test.want {
 				t.Errorf("%s in a project of %s: %s, want %s", what, test.group.FullPath, got, test.want)
 			}
-			if got := outcome(w.now().AuthorizeGroup(c, test.group, access.Read)); got != test.want {
-				t.Errorf("%s in %s: %s, want %s", what, test.group.FullPath, got, test.want)
+			if got := outcome(w.now().AuthorizeGroup(c, test.group, access.Read)); got != test.read {
+				t.Errorf("%s in %s: %s, want %s", what, test.group.FullPath, got, test.read)
+			}
+			if got := outcome(w.now().AuthorizeGroup(c, test.group, access.CreateSubgroup)); what == "member" && got != test.make {
+				t.Errorf("%s makes a subgroup of %s: %s, want %s", what, test.group.FullPath, got, test.make)
 			}
 		}
 	}

@@ -23,7 +23,7 @@ type API struct {
 func New(reg *registry.Registry, gate *access.Gate, baseURL func(*http.Request) string, version, revision string) *API {
 	a := &API{reg: reg, gate: gate, baseURL: baseURL, version: version, revision: revision}
 	var err error
-	if a.described, err = document(a.routes(), version); err != nil {
+	if a.described, err = describe(a.routes(), version); err != nil {
 		panic(err) // our own table
 	}
 	return a
@@ -65,6 +65,7 @@ func (a *API) routes() []route {
 		a.ruleRoutes(),
 		a.auditRoutes(),
 		a.cleanupRoutes(),
+		a.packageRoutes(),
 	)
 }
 

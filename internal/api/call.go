@@ -133,7 +133,7 @@ func (c *call) projectToRestore(id string) (*registry.Project, registry.Level, e
 	return p, level, err
 }
 
-// group and groupToRestore are the same for groups.
+// group and groupToRestore are the same for groups. Members of only something below a group see it, with no level.
 func (c *call) group(id string) (*registry.Group, registry.Level, error) {
 	g, level, err := c.groupToRestore(id)
 	if err == nil && g.Hidden() && !c.reads() {
@@ -148,7 +148,11 @@ func (c *call) groupToRestore(id string) (*registry.Group, registry.Level, error
 		return nil, 0, err
 	}
 	level, err := c.view.GroupLevel(c.who, g)
-	if err == nil && !c.sees(g.Visibility, g.Hidden(), level) {
+	if err != nil {
+		return nil, 0, err
+	}
+	known, err := c.view.KnowsGroup(c.who, g, level)
+	if err == nil && !known {
 		err = errNoGroup
 	}
 	if err == nil {

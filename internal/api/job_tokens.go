@@ -30,25 +30,30 @@ type jobTokenJSON struct {
 
 // pipelineJSON is a CI run. It is numbered across the server and has no state here.
 type pipelineJSON struct {
-	ID        int64     `json:"id"`
-	IID       int64     `json:"iid"`
-	ProjectID int64     `json:"project_id"`
-	SHA       string    `json:"sha"`
-	Ref       string    `json:"ref"`
-	Status    string    `json:"status"`
-	Source    string    `json:"source"`
-	CreatedAt timestamp `json:"created_at"`
-	UpdatedAt timestamp `json:"updated_at"`
-	WebURL    string    `json:"web_url"`
-	User      *userJSON `json:"user"`
+	ID        int64       `json:"id"`
+	IID       int64       `json:"iid"`
+	ProjectID int64       `json:"project_id"`
+	SHA       string      `json:"sha"`
+	Ref       string      `json:"ref"`
+	Status    string      `json:"status"`
+	Source    string      `json:"source"`
+	CreatedAt timestamp   `json:"created_at"`
+	UpdatedAt timestamp   `json:"updated_at"`
+	WebURL    string      `json:"web_url"`
+	User      *authorJSON `json:"user"`
+}
+
+// authorJSON is a user as the one who started a pipeline.
+type authorJSON struct {
+	userJSON
+	PublicEmail string `json:"public_email"` // nobody's is
 }
 
 func (c *call) pipelineJSON(p *registry.Pipeline, u *registry.User, status string) pipelineJSON {
 	j := pipelineJSON{ID: p.ID, IID: p.ID, ProjectID: p.ProjectID, SHA: p.SHA, Ref: p.Ref, Status: status, Source: p.Source,
 		CreatedAt: timestamp(p.CreatedAt), UpdatedAt: timestamp(p.CreatedAt), WebURL: p.WebURL}
 	if u != nil {
-		user := c.userJSON(u)
-		j.User = &user
+		j.User = &authorJSON{userJSON: c.userJSON(u)}
 	}
 	return j
 }

@@ -139,8 +139,8 @@ func optionalParts(t reflect.Type, s *jsonschema.Schema) {
 
 var pathParam = regexp.MustCompile(`\{(\w+)\}`)
 
-// document is the OpenAPI 3.1 document of the routes.
-func document(routes []route, version string) ([]byte, error) {
+// describe makes the OpenAPI 3.1 document of the routes.
+func describe(routes []route, version string) ([]byte, error) {
 	type object = map[string]any
 	content := func(s any) object { return object{"application/json": object{"schema": s}} }
 	paths := object{}

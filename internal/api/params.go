@@ -262,6 +262,7 @@ func (p *params) number(name string, fallback int64) int64 {
 	number, err := strconv.ParseInt(value, 10, 64)
 	if err != nil {
 		p.problem(name + " is invalid")
+		return fallback
 	}
 	return number
 }

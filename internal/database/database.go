@@ -21,6 +21,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -48,6 +49,7 @@ type DB struct {
 	// SQLite compiles a statement each time it is asked; these keep the compiled ones. pgx does so by itself.
 	statements map[*sql.DB]*sync.Map // query text → *sql.Stmt
 	answers    answers
+	queries    atomic.Int64  // sent
 	turn       chan struct{} // of SQLite's one writer: who waits longest is next, as in database/sql's pool it would not be
 	anchor     *sql.Conn     // of SQLite: stays open, so that the log and its index stay in being
 	index      io.Closer     // of the file behind answers.index: closed after all connections
@@ -310,8 +312,12 @@ func (db *DB) FileOfVersion(ctx context.Context, entries []int64, version string
 	})
 }
 
+// Queries is how many were sent since the store was opened.
+func (db *DB) Queries() int64 { return db.queries.Load() }
+
 // row and rows run one query on the readers, outside a transaction; compiled ones are not compiled again.
 func (db *DB) row(ctx context.Context, query string, args ...any) *sql.Row {
+	db.queries.Add(1)
 	stmt, err := db.prepared(db.reader, query)
 	if err != nil || stmt == nil {
 		return db.reader.QueryRowContext(ctx, query, args...)
@@ -320,6 +326,7 @@ func (db *DB) row(ctx context.Context, query string, args ...any) *sql.Row {
 }
 
 func (db *DB) rows(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	db.queries.Add(1)
 	stmt, err := db.prepared(db.reader, query)
 	if err != nil {
 		return nil, err

@@ -65,7 +65,7 @@ func (t *tx) places(f registry.PackageFilter) (places []place, err error) {
 	} else {
 		c.add("p.lineage LIKE $?", lineageText(f.Group.Lineage)+"%")
 	}
-	c.visible(f.Viewer)
+	c.visible(f.Viewer, true)
 	err = t.each(func(row scanner) error {
 		var p place
 		err := row.Scan(&p.id, &p.path)

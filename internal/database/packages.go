@@ -51,7 +51,7 @@ func (t *tx) SearchEntries(f registry.EntryFilter) (entries []*registry.Entry, t
 	if f.Group != nil {
 		c.add("p.lineage LIKE $?", lineageText(f.Group.Lineage)+"%")
 	}
-	c.visible(f.Viewer)
+	c.visible(f.Viewer, false)
 	if !findable(f.Terms) {
 		return nil, 0, nil
 	}
@@ -87,13 +87,17 @@ func (c *conditions) text(part string, args ...any) string {
 func (c *conditions) String() string { return strings.Join(c.parts, " AND ") }
 
 // visible restricts to projects p whose packages the viewer may read: the same rule as access.View.Authorize, in SQL.
-func (c *conditions) visible(v registry.Viewer) {
+// With known, it is only projects that the viewer may know of, and not those besides that anybody may pull from.
+func (c *conditions) visible(v registry.Viewer, known bool) {
 	c.add("p.registry_access <> 'disabled'")
 	c.add("p.hidden_at = 0")
 	if v.All && v.Project == 0 {
 		return
 	}
-	or := []string{"p.visibility = 'public' AND p.registry_access <> 'private'", "p.registry_access = 'public'"}
+	or := []string{"p.visibility = 'public' AND p.registry_access <> 'private'"}
+	if !known {
+		or = append(or, "p.registry_access = 'public'")
+	}
 	if v.UserID != 0 && !v.External {
 		or = append(or, "p.visibility = 'internal' AND p.registry_access <> 'private'")
 	}
@@ -162,8 +166,11 @@ func escapeLike(s string) string {
 
 const packageColumns = "p.id, p.project_id, p.entry_id, p.type, p.name, p.version, p.status, p.status_message, p.creator_id, p.pipeline_id, p.root_id, p.created_at, p.last_downloaded_at, p.download_count"
 
-// A client may install what is default, hidden or deprecated.
-const installable = "p.status IN (0, 1, 5)"
+// A client may install what is default, hidden or deprecated, and has a file.
+const (
+	installable = "p.status IN (0, 1, 5)"
+	withFiles   = "EXISTS (SELECT 1 FROM package_files f WHERE f.package_id = p.id AND f.status = 0)"
+)
 
 func packageFields(p *registry.Package) []any {
 	return []any{&p.ID, &p.ProjectID, &p.EntryID, &p.Type, &p.Name, &p.Version, &p.Status, &p.StatusMessage, asID{&p.CreatorID}, asID{&p.PipelineID},
@@ -224,18 +231,21 @@ func (t *tx) MarkFile(file int64) error {
 }
 
 // purgeBatch is how many rows a purge removes at once, so that publishers wait for it some milliseconds at most.
-const purgeBatch = 500
+const purgeBatch = 250
 
-// PurgeMarked removes files and counts first: a package goes when it has none left.
+// PurgeMarked removes files and counts first: a package goes when it has none left. Each statement looks at the oldest,
+// so that what the ones before it have emptied is found without looking at all the others, and several nodes lock in one
+// order.
 func (t *tx) PurgeMarked() (more bool, err error) {
+	const marked = "SELECT id FROM packages WHERE status = 4 ORDER BY id LIMIT $1"
 	for _, statement := range []string{
-		"DELETE FROM package_files WHERE id IN (SELECT id FROM package_files WHERE status = 4 LIMIT $1)",
-		"DELETE FROM package_files WHERE id IN (SELECT f.id FROM packages p JOIN package_files f ON f.package_id = p.id WHERE p.status = 4 LIMIT $1)",
+		"DELETE FROM package_files WHERE id IN (SELECT id FROM package_files WHERE status = 4 ORDER BY id LIMIT $1)",
+		"DELETE FROM package_files WHERE id IN (SELECT id FROM package_files WHERE package_id IN (" + marked + ") ORDER BY package_id, id LIMIT $1)",
 		`DELETE FROM downloads WHERE (package_id, day, file_id) IN (
-			SELECT d.package_id, d.day, d.file_id FROM packages p JOIN downloads d ON d.package_id = p.id WHERE p.status = 4 LIMIT $1)`,
-		`DELETE FROM packages WHERE id IN (SELECT p.id FROM packages p WHERE p.status = 4
-			AND NOT EXISTS (SELECT 1 FROM package_files f WHERE f.package_id = p.id)
-			AND NOT EXISTS (SELECT 1 FROM downloads d WHERE d.package_id = p.id) LIMIT $1)`,
+			SELECT package_id, day, file_id FROM downloads WHERE package_id IN (` + marked + ") ORDER BY package_id, day, file_id LIMIT $1)",
+		`DELETE FROM packages WHERE id IN (SELECT p.id FROM (` + marked + `) p
+			WHERE NOT EXISTS (SELECT 1 FROM package_files f WHERE f.package_id = p.id)
+			AND NOT EXISTS (SELECT 1 FROM downloads d WHERE d.package_id = p.id))`,
 	} {
 		result, err := t.exec(statement, purgeBatch)
 		if err != nil {
@@ -263,7 +273,11 @@ func (t *tx) Packages(entries []int64) ([]*registry.Package, error) {
 		return nil, nil
 	}
 	set, args := in(nil, entries)
-	return list(t, scanPackage, "SELECT "+packageColumns+" FROM packages p WHERE p.entry_id IN "+set+" AND "+installable+" ORDER BY p.id", args...)
+	return list(t, scanPackage, "SELECT "+packageColumns+" FROM packages p WHERE p.entry_id IN "+set+" AND "+installable+" AND "+withFiles+" ORDER BY p.id", args...)
+}
+
+func (t *tx) Versions(entry int64) ([]*registry.Package, error) {
+	return list(t, scanPackage, "SELECT "+packageColumns+" FROM packages p WHERE p.entry_id = $1 AND p.status <> 4 ORDER BY p.id", entry)
 }
 
 func (t *tx) CreateFile(f *registry.File) error {
@@ -310,7 +324,7 @@ func (t *tx) EachFragment(entries []int64, variant string, f func(*registry.Pack
 		return nil
 	}
 	set, args := in([]any{variant}, entries)
-	where := "p.entry_id IN " + set + " AND " + installable
+	where := "p.entry_id IN " + set + " AND " + installable + " AND " + withFiles
 	if len(entries) > 1 {
 		where = "p.id IN (SELECT MAX(p.id) FROM packages p WHERE " + where + " GROUP BY p.version)"
 	}
@@ -342,14 +356,20 @@ func (t *tx) DeleteTag(entry int64, name string) error {
 	return t.one("DELETE FROM tags WHERE entry_id = $1 AND name = $2", entry, name)
 }
 
-func (t *tx) Tags(entries []int64) ([]*registry.Tag, error) {
-	if len(entries) == 0 {
+func (t *tx) Tags(entries []int64) ([]*registry.Tag, error) { return t.tags("t.entry_id", entries) }
+
+func (t *tx) TagsOf(packages []int64) ([]*registry.Tag, error) {
+	return t.tags("t.package_id", packages)
+}
+
+func (t *tx) tags(column string, ids []int64) ([]*registry.Tag, error) {
+	if len(ids) == 0 {
 		return nil, nil
 	}
-	set, args := in(nil, entries)
+	set, args := in(nil, ids)
 	return list(t, func(row scanner) (*registry.Tag, error) {
 		tag := &registry.Tag{}
 		return tag, row.Scan(&tag.ID, &tag.EntryID, &tag.Name, &tag.PackageID, &tag.Version, asTime{&tag.CreatedAt}, asTime{&tag.UpdatedAt})
-	}, "SELECT t.id, t.entry_id, t.name, t.package_id, p.version, t.created_at, t.updated_at FROM tags t JOIN packages p ON p.id = t.package_id WHERE t.entry_id IN "+set+
+	}, "SELECT t.id, t.entry_id, t.name, t.package_id, p.version, t.created_at, t.updated_at FROM tags t JOIN packages p ON p.id = t.package_id WHERE "+column+" IN "+set+
 		" ORDER BY t.updated_at, t.id", args...)
 }

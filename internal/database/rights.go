@@ -1,6 +1,7 @@
 package database
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -143,6 +144,11 @@ func (t *tx) Project(id int64) (*registry.Project, error) {
 	return get(t, scanProject, "SELECT "+projectColumns+" FROM projects p WHERE p.id = $1 AND NOT p.condemned", id)
 }
 
+func (t *tx) ProjectsByID(ids []int64) ([]*registry.Project, error) {
+	set, args := in(nil, ids)
+	return list(t, scanProject, "SELECT "+projectColumns+" FROM projects p WHERE NOT p.condemned AND p.id IN "+set+" ORDER BY p.id", args...)
+}
+
 const projectOfRoute = "SELECT " + projectColumns + " FROM routes r JOIN projects p ON p.id = r.project_id WHERE r.path = $1 AND NOT p.condemned AND "
 
 func (t *tx) ProjectByPath(fullPath string) (*registry.Project, error) {
@@ -193,6 +199,47 @@ func (t *tx) EffectiveLevel(user, project int64, lineage []int64) (level registr
 		UNION ALL
 		SELECT CAST(50 AS INTEGER), CAST(0 AS BIGINT) FROM namespaces WHERE owner_id = $1 AND id IN `+groups, args...)
 	return level, until, err
+}
+
+func (t *tx) EffectiveLevels(user int64, projects []*registry.Project) (map[int64]registry.Standing, error) {
+	var ids, above []int64
+	for _, p := range projects {
+		ids, above = append(ids, p.ID), append(above, p.Lineage...)
+	}
+	slices.Sort(above)
+	inProjects, args := in([]any{user, millis(now())}, ids)
+	inGroups, args := in(args, slices.Compact(above))
+	memberships, err := list(t, scanMember, "SELECT "+memberColumns+` FROM members
+		WHERE user_id = $1 AND (expires_at = 0 OR expires_at > $2) AND (project_id IN `+inProjects+" OR namespace_id IN "+inGroups+`)
+		UNION ALL
+		SELECT owner_id, id, CAST(NULL AS BIGINT), CAST(50 AS INTEGER), CAST(0 AS BIGINT), created_at FROM namespaces WHERE owner_id = $1 AND id IN `+inGroups, args...)
+	if err != nil {
+		return nil, err
+	}
+	levels := map[int64]registry.Standing{}
+	for _, p := range projects {
+		var s registry.Standing
+		for _, m := range memberships {
+			if m.ProjectID != p.ID && !slices.Contains(p.Lineage, m.GroupID) {
+				continue
+			}
+			s.Level = max(s.Level, m.Level)
+			if !m.ExpiresAt.IsZero() && (s.Until.IsZero() || m.ExpiresAt.Before(s.Until)) {
+				s.Until = m.ExpiresAt
+			}
+		}
+		levels[p.ID] = s
+	}
+	return levels, nil
+}
+
+func (t *tx) MemberBelow(user int64, group *registry.Group) (member bool, err error) {
+	const active = "m.user_id = $1 AND m.level >= 10 AND (m.expires_at = 0 OR m.expires_at > $2)"
+	err = t.row(func(row scanner) error { return row.Scan(&member) }, `
+		SELECT EXISTS (SELECT 1 FROM members m JOIN projects p ON p.id = m.project_id WHERE `+active+` AND p.lineage LIKE $3 AND p.hidden_at = 0)
+			OR EXISTS (SELECT 1 FROM members m JOIN namespaces n ON n.id = m.namespace_id WHERE `+active+` AND n.lineage LIKE $3 AND n.hidden_at = 0)`,
+		user, millis(now()), lineageText(group.Lineage)+"%")
+	return member, err
 }
 
 // ---- pipelines

@@ -38,6 +38,7 @@ func (t *tx) compiled(query string) *sql.Stmt {
 
 // exec runs a statement with a fixed text.
 func (t *tx) exec(query string, args ...any) (sql.Result, error) {
+	t.db.queries.Add(1)
 	var result sql.Result
 	var err error
 	stmt := t.compiled(query)
@@ -51,6 +52,7 @@ func (t *tx) exec(query string, args ...any) (sql.Result, error) {
 
 // row runs a query with a fixed text and scans its first row.
 func (t *tx) row(scan func(scanner) error, query string, args ...any) error {
+	t.db.queries.Add(1)
 	stmt := t.compiled(query)
 	if stmt == nil {
 		return classify(scan(t.QueryRowContext(t.ctx, query, args...)))
@@ -60,6 +62,7 @@ func (t *tx) row(scan func(scanner) error, query string, args ...any) error {
 
 // each runs a query, of any text, and scans each of its rows.
 func (t *tx) each(scan func(scanner) error, query string, args ...any) error {
+	t.db.queries.Add(1)
 	rows, err := t.QueryContext(t.ctx, query, args...)
 	return scanAll(rows, err, scan)
 }

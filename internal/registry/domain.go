@@ -194,6 +194,12 @@ type Member struct {
 // Terms says how high the membership is and until when, for people.
 func (m *Member) Terms() string { return m.Level.String() + until(m.ExpiresAt) }
 
+// Standing is a user's effective level, and when the first of the memberships that it comes from ends; zero: never.
+type Standing struct {
+	Level Level
+	Until time.Time
+}
+
 // TokenKind tells what a token stands for.
 type TokenKind string
 

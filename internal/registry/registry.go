@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -21,6 +22,7 @@ type Registry struct {
 	MaxFiles int64 // of a package version
 
 	triesOfName, triesOfAddress limiter // of signing in
+	marked                      bell    // rings when there is something to purge
 }
 
 // Format is what the domain has to know of a format.
@@ -103,6 +105,11 @@ func (r *Registry) Publish(ctx context.Context, format Format, p *Publication) (
 				return err
 			}
 		}
+		for _, file := range p.Files {
+			if err := tx.CreateFile(&File{PackageID: pkg.ID, Name: file.Name, Digests: file.Content.Digests()}); err != nil {
+				return err
+			}
+		}
 		if detail == "" {
 			err = raiseLatest(tx, format, entry, p)
 		} else {
@@ -110,11 +117,6 @@ func (r *Registry) Publish(ctx context.Context, format Format, p *Publication) (
 		}
 		if err != nil {
 			return err
-		}
-		for _, file := range p.Files {
-			if err := tx.CreateFile(&File{PackageID: pkg.ID, Name: file.Name, Digests: file.Content.Digests()}); err != nil {
-				return err
-			}
 		}
 		if err := tx.Record(&Event{Name: PackagePublished, ProjectID: pkg.ProjectID, Target: pkg.title(), Detail: detail}); err != nil {
 			return err
@@ -224,6 +226,9 @@ func (r *Registry) SetTag(ctx context.Context, format Format, project int64, nam
 		if err != nil {
 			return err
 		}
+		if _, files, err := tx.PageFiles(pkg.ID, "id", false, 1, 0); err != nil || files == 0 {
+			return cmp.Or(err, Errorf(NotFound, "404 Not found")) // its last file was deleted
+		}
 		if err := tx.SetTag(&Tag{EntryID: entry.ID, Name: tag, PackageID: pkg.ID}); err != nil {
 			return err
 		}
@@ -256,7 +261,7 @@ func (r *Registry) DeleteTag(ctx context.Context, format Format, project int64, 
 
 // versionsOf are the packages of an entry. It returns NotFound when there are none.
 func versionsOf(tx Tx, entry *Entry) ([]*Package, error) {
-	packages, err := tx.Packages([]int64{entry.ID})
+	packages, err := tx.Versions(entry.ID)
 	if err == nil && len(packages) == 0 {
 		err = Errorf(NotFound, "404 Not found")
 	}
@@ -281,7 +286,7 @@ func (r *Registry) Deprecate(ctx context.Context, format Format, project int64, 
 		changed := false
 		for _, p := range packages {
 			reason, named := reasons[p.Version]
-			if !named || reason == p.StatusMessage {
+			if !named || reason == p.StatusMessage || p.Status == Processing || p.Status == Failed {
 				continue
 			}
 			p.Status, p.StatusMessage = Default, reason
@@ -304,7 +309,7 @@ func (r *Registry) Deprecate(ctx context.Context, format Format, project int64, 
 // moved on, somebody may have published what keep knows nothing of, and Unpublish returns Conflict. It returns NotFound
 // when there is no version at all.
 func (r *Registry) Unpublish(ctx context.Context, format Format, project int64, name string, revision int64, keep func(version string) bool) error {
-	return r.Store.Write(ctx, func(tx Tx) error {
+	return r.mark(ctx, func(tx Tx) error {
 		entry, err := tx.TouchEntry(project, format.Type, name)
 		if err != nil {
 			return err

@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"slices"
+	"sync"
 )
 
 // Removal has two steps, so that a package of any size goes at once: marking takes it out of sight of all readers, in
@@ -27,10 +28,19 @@ func remove(tx Tx, p *Package) error {
 	return tx.Record(&Event{Name: PackageDeleted, ProjectID: p.ProjectID, Target: p.title()})
 }
 
+// mark runs a transaction that marks something, and wakes whoever purges.
+func (r *Registry) mark(ctx context.Context, f func(Tx) error) error {
+	err := r.Store.Write(ctx, f)
+	if err == nil {
+		r.marked.ring()
+	}
+	return err
+}
+
 // Delete removes a package. may is asked within the transaction. It returns NotFound when somebody was faster, and
 // Forbidden when a rule protects the package from the actor of ctx.
 func (r *Registry) Delete(ctx context.Context, pkg int64, may func(Tx, *Package) error) error {
-	return r.Store.Write(ctx, func(tx Tx) error {
+	return r.mark(ctx, func(tx Tx) error {
 		p, entry, err := hold(tx, pkg)
 		if err != nil {
 			return err
@@ -44,13 +54,13 @@ func (r *Registry) Delete(ctx context.Context, pkg int64, may func(Tx, *Package)
 		if err := remove(tx, p); err != nil {
 			return err
 		}
-		return findLatest(tx, r.format(p.Type), entry.ID)
+		return r.replaceLatest(tx, entry, p)
 	})
 }
 
-// DeleteFile removes one file of a package. The package stays, also without files.
+// DeleteFile removes one file of a package. The package stays, also without files; then no client can install it.
 func (r *Registry) DeleteFile(ctx context.Context, pkg, file int64, may func(Tx, *Package) error) error {
-	return r.Store.Write(ctx, func(tx Tx) error {
+	return r.mark(ctx, func(tx Tx) error {
 		p, entry, err := hold(tx, pkg)
 		if err != nil {
 			return err
@@ -71,8 +81,19 @@ func (r *Registry) DeleteFile(ctx context.Context, pkg, file int64, may func(Tx,
 		if err := tx.MarkFile(file); err != nil {
 			return err
 		}
+		if err := r.replaceLatest(tx, entry, p); err != nil {
+			return err
+		}
 		return tx.Record(&Event{Name: PackageFileDeleted, ProjectID: p.ProjectID, Target: p.title(), Detail: f.Name})
 	})
+}
+
+// replaceLatest finds an entry's latest version anew when what was taken away belongs to it.
+func (r *Registry) replaceLatest(tx Tx, entry *Entry, p *Package) error {
+	if entry.LatestID != p.ID {
+		return nil
+	}
+	return findLatest(tx, r.format(p.Type), entry.ID)
 }
 
 // hold reads a package and bumps the revision of its entry, which holds both against other writers. It returns NotFound
@@ -95,9 +116,10 @@ func hold(tx Tx, pkg int64) (*Package, *Entry, error) {
 	return p, entry, err
 }
 
-// Purge removes all that is marked, in small transactions between which others have their turn.
+// Purge removes all that is marked, in small transactions between which others have their turn. It stops between two of
+// them when ctx ends; what is left stays marked. Several nodes may purge at once.
 func (r *Registry) Purge(ctx context.Context) error {
-	for more := true; more; {
+	for more := true; more && ctx.Err() == nil; {
 		err := r.Store.Write(ctx, func(tx Tx) (err error) {
 			more, err = tx.PurgeMarked()
 			return err
@@ -107,4 +129,25 @@ func (r *Registry) Purge(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// Marked receives when something was marked on this node since the last time.
+func (r *Registry) Marked() <-chan struct{} { return r.marked.channel() }
+
+// bell wakes one listener; its zero value is ready. Rung several times before anybody listens, it has rung once.
+type bell struct {
+	once sync.Once
+	c    chan struct{}
+}
+
+func (b *bell) channel() chan struct{} {
+	b.once.Do(func() { b.c = make(chan struct{}, 1) })
+	return b.c
+}
+
+func (b *bell) ring() {
+	select {
+	case b.channel() <- struct{}{}:
+	default:
+	}
 }

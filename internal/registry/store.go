@@ -77,6 +77,7 @@ type Tx interface {
 
 	CreateProject(*Project) error // NotFound also: the namespace is marked for deletion
 	Project(id int64) (*Project, error)
+	ProjectsByID(ids []int64) ([]*Project, error)
 	ProjectByPath(fullPath string) (*Project, error) // without regard to case
 	// ProjectByFormerPath finds a project by a path that it had before and nobody has taken since.
 	ProjectByFormerPath(fullPath string) (*Project, error)
@@ -124,6 +125,10 @@ type Tx interface {
 	// EffectiveLevel is the highest level that the user has now, directly or through the namespaces of the lineage.
 	// until is when the first of these memberships ends; zero: never.
 	EffectiveLevel(user, project int64, lineage []int64) (level Level, until time.Time, err error)
+	// EffectiveLevels is the same for many projects, by id, in one query.
+	EffectiveLevels(user int64, projects []*Project) (map[int64]Standing, error)
+	// MemberBelow tells whether a user is now a member of a group, or of a group or project below it.
+	MemberBelow(user int64, group *Group) (bool, error)
 
 	CreateToken(*Token) error
 	Token(id int64) (*Token, error)
@@ -173,7 +178,8 @@ type Tx interface {
 	// CreatePackage keeps the time of creation that it is given. It returns Conflict when the version exists in the entry, or name and version are claimed in RootID.
 	CreatePackage(*Package) error
 	UpdatePackage(*Package) error // status and its message
-	// MarkForDestruction takes a package out of sight of all readers, and its tags away. PurgeMarked removes it.
+	// MarkForDestruction takes a package out of sight of all readers, and its tags away. PurgeMarked removes it. It
+	// returns NotFound when somebody was faster.
 	MarkForDestruction(pkg int64) error
 	// MarkFile does the same with one file.
 	MarkFile(file int64) error
@@ -183,8 +189,10 @@ type Tx interface {
 	PackageByVersion(entry int64, version string) (*Package, error)
 	// ListPackages lists packages, and their total number.
 	ListPackages(PackageFilter) (packages []*Package, total int, err error)
-	// Packages are all of the entries that a client may install, oldest first.
+	// Packages are all of the entries that a client may install, oldest first. Those without a file are not among them.
 	Packages(entries []int64) ([]*Package, error)
+	// Versions are all packages of an entry but those marked for destruction, oldest first.
+	Versions(entry int64) ([]*Package, error)
 
 	CreateFile(*File) error
 	Files(pkg int64) ([]*File, error)
@@ -226,13 +234,14 @@ type Tx interface {
 	SetFragment(pkg int64, variant string, body []byte) error
 	// Fragments yields the pieces of packages, by package id. body is valid until f returns.
 	Fragments(packages []int64, variant string, f func(p *Package, body []byte) error) error
-	// EachFragment yields the pieces of the entries' installable packages, oldest first. Where entries of several
+	// EachFragment yields the pieces of the packages that Packages finds, oldest first. Where entries of several
 	// projects hold one version, the newest package stands for it. body is valid until f returns.
 	EachFragment(entries []int64, variant string, f func(p *Package, body []byte) error) error
 
 	SetTag(*Tag) error // creates or moves it
 	DeleteTag(entry int64, name string) error
 	Tags(entries []int64) ([]*Tag, error) // the one moved last comes last
+	TagsOf(packages []int64) ([]*Tag, error)
 }
 
 // UserFilter selects users; zero values but Limit do not restrict.

@@ -81,7 +81,11 @@ func (s *Server) noRoute(w http.ResponseWriter, r *http.Request) {
 	for method := range methods {
 		other := *r
 		other.Method = method
-		if _, pattern := s.mux.Handler(&other); pattern != everything {
+		_, pattern := s.mux.Handler(&other)
+		if pattern == everything {
+			_, pattern = s.api.Handler(&other)
+		}
+		if pattern != everything {
 			allowed = append(allowed, method)
 		}
 	}
@@ -94,7 +98,7 @@ func (s *Server) noRoute(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusMethodNotAllowed, map[string]string{"error": "405 Not Allowed"})
 }
 
-// everything is the pattern of noRoute.
+// everything is the pattern of what no other has.
 const everything = "/"
 
 var errPath = errors.New("path is invalid")

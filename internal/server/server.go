@@ -78,7 +78,8 @@ type Server struct {
 	gate     *access.Gate
 	http     *http.Server
 	metrics  *metrics
-	mux      *http.ServeMux
+	mux      *http.ServeMux // of formats, pages and operations; what it does not have is the API's
+	api      *http.ServeMux
 	patterns []string // of all routes
 	draining atomic.Bool
 	answered atomic.Int64 // requests
@@ -86,7 +87,7 @@ type Server struct {
 
 // New opens the stores, makes the first user when there is none, and registers all routes.
 func New(ctx context.Context, config Config) (_ *Server, err error) {
-	s := &Server{config: config, metrics: newMetrics(config.Version, config.Revision), mux: http.NewServeMux()}
+	s := &Server{config: config, metrics: newMetrics(config.Version, config.Revision), mux: http.NewServeMux(), api: http.NewServeMux()}
 	if config.URL != "" {
 		s.base, err = url.Parse(strings.TrimRight(config.URL, "/"))
 		if err != nil || s.base.Host == "" || s.base.Scheme != "http" && s.base.Scheme != "https" || s.base.Path != "" || s.base.RawQuery != "" || s.base.User != nil {
@@ -125,7 +126,7 @@ func New(ctx context.Context, config Config) (_ *Server, err error) {
 	npmHandler := &npm.Handler{Registry: reg, Gate: s.gate, Documents: document.NewCache(config.DocumentCache), BaseURL: s.BaseURL,
 		MaxFile: config.MaxFile, MaxMetadata: config.MaxMetadata, Upstream: upstream.String()}
 	npmHandler.Routes(s.handle)
-	api.New(reg, s.gate, s.BaseURL, config.Version, config.Revision).Routes(s.handle)
+	api.New(reg, s.gate, s.BaseURL, config.Version, config.Revision).Routes(s.handleAPI)
 	(&web.Handler{Registry: reg, BaseURL: s.BaseURL}).Routes(s.handle)
 	s.operationRoutes()
 	s.http = &http.Server{
@@ -143,6 +144,13 @@ func New(ctx context.Context, config Config) (_ *Server, err error) {
 func (s *Server) handle(pattern string, handler http.Handler) {
 	s.patterns = append(s.patterns, pattern)
 	s.mux.Handle(pattern, handler)
+}
+
+// handleAPI registers a route of the API. It has a mux of its own, since in one .../packages/{package_id}/pipelines and
+// .../packages/npm/{rest...} would be in each other's way.
+func (s *Server) handleAPI(pattern string, handler http.Handler) {
+	s.patterns = append(s.patterns, pattern)
+	s.api.Handle(pattern, handler)
 }
 
 // Patterns are those of all routes, for whoever checks that each has its tests.
@@ -209,6 +217,7 @@ func (s *Server) Run(ctx context.Context) error {
 	var working sync.WaitGroup
 	working.Go(func() { s.background(background) })
 	working.Go(func() { s.cleanUp(background) })
+	working.Go(func() { s.purge(background) })
 	select {
 	case err = <-failed:
 	case <-ctx.Done():
@@ -261,9 +270,6 @@ func (s *Server) background(ctx context.Context) {
 		if err := s.reg.Downloads.Flush(context.WithoutCancel(ctx), s.store); err != nil {
 			slog.Error("write how often files were downloaded", "err", err)
 		}
-		if err := s.reg.Purge(context.WithoutCancel(ctx)); err != nil {
-			slog.Error("remove what is marked for destruction", "err", err)
-		}
 		if s.config.AuditRetention > 0 {
 			if err := s.reg.ForgetEvents(context.WithoutCancel(ctx), time.Now().Add(-s.config.AuditRetention)); err != nil {
 				slog.Error("remove old audit events", "err", err)
@@ -301,6 +307,24 @@ func (s *Server) cleanUp(ctx context.Context) {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// purge removes what was deleted: at once what was deleted here, and now and then what is left from elsewhere.
+func (s *Server) purge(ctx context.Context) {
+	tick := time.NewTicker(flushInterval)
+	defer tick.Stop()
+	for {
+		if err := s.reg.Purge(ctx); err != nil {
+			slog.Error("remove what is marked for destruction", "err", err)
+		}
+		select {
+		case <-s.reg.Marked():
+		case <-tick.C:
+		case <-ctx.Done():
+			return
 		}
 	}
 }
@@ -328,7 +352,8 @@ func (s *Server) operationRoutes() {
 	}))
 	s.handle("GET /-/readiness", http.HandlerFunc(s.readiness))
 	s.handle("GET /metrics", http.HandlerFunc(s.serveMetrics))
-	s.handle(everything, http.HandlerFunc(s.noRoute))
+	s.mux.Handle(everything, s.api)
+	s.handleAPI(everything, http.HandlerFunc(s.noRoute))
 }
 
 // readiness tells a balancer whether to send requests here: not while the server stops, nor without its stores.

@@ -207,7 +207,7 @@ func npmRows() (rows []row) {
 				switch status := scoped(id, s); {
 				case status != http.StatusOK:
 					return status
-				case s.visibility == harness.Public, s.visibility == harness.Internal && id.user && !id.external, id.level == adminLevel, id.top > 0:
+				case s.visibility == harness.Public, s.visibility == harness.Internal && id.user && !id.external, id.top > 0, max(id.level, id.inside) >= harness.Guest:
 					return http.StatusOK
 				}
 				return http.StatusNotFound

@@ -42,6 +42,13 @@ func placeRows() []row {
 		}
 		return of(w.project(s.group, s.visibility))
 	}
+	// In such a place, members of something else below the group are nobody.
+	managesPlace := func(level, success int) func(identity, *site) int {
+		return func(id identity, s *site) int {
+			id.inside = 0
+			return manages(level, success)(id, s)
+		}
+	}
 	rows := []row{
 		reads(onServer, "GET /api/v4/groups", "lists groups", anybody),
 		reads(onServer, "GET /api/v4/projects", "lists projects", anybody),
@@ -51,11 +58,11 @@ func placeRows() []row {
 		reads(inGroups, "GET /api/v4/groups/{id}/subgroups", "lists the groups in the group", sees),
 		reads(inGroups, "GET /api/v4/groups/{id}/descendant_groups", "lists the groups below the group", sees),
 		reads(inGroups, "GET /api/v4/groups/{id}/projects", "lists the projects of the group", sees),
-		{pattern: "POST /api/v4/groups/{id}/transfer", does: "moves the group to the top", at: inGroups, want: manages(50, 201), try: func(w *world, s *site, _ *caller) attempt {
+		{pattern: "POST /api/v4/groups/{id}/transfer", does: "moves the group to the top", at: inGroups, want: managesPlace(50, 201), try: func(w *world, s *site, _ *caller) attempt {
 			path := place(w, s, "group")
 			return attempt{call{method: "POST", path: "/api/v4" + path + "/transfer"}, func(w *world) bool { return !strings.Contains(w.says(path, "full_path"), "/") }}
 		}},
-		{pattern: "PUT /api/v4/projects/{id}/transfer", does: "moves the project to a subgroup", at: inGroups, want: manages(50, 200), try: func(w *world, s *site, _ *caller) attempt {
+		{pattern: "PUT /api/v4/projects/{id}/transfer", does: "moves the project to a subgroup", at: inGroups, want: managesPlace(50, 200), try: func(w *world, s *site, _ *caller) attempt {
 			path, to := place(w, s, "project"), w.group(s.visibility, s.group)
 			return attempt{call{method: "PUT", path: "/api/v4" + path + "/transfer", body: map[string]any{"namespace": to.ID}},
 				func(w *world) bool { return strings.HasPrefix(w.says(path, "path_with_namespace"), to.FullPath+"/") }}
@@ -63,7 +70,7 @@ func placeRows() []row {
 	}
 	for _, archived := range []bool{true, false} {
 		verb := map[bool]string{true: "archive", false: "unarchive"}
-		rows = append(rows, row{pattern: "POST /api/v4/projects/{id}/" + verb[archived], does: verb[archived] + "s the project", at: inGroups, want: manages(50, 201), try: func(w *world, s *site, _ *caller) attempt {
+		rows = append(rows, row{pattern: "POST /api/v4/projects/{id}/" + verb[archived], does: verb[archived] + "s the project", at: inGroups, want: managesPlace(50, 201), try: func(w *world, s *site, _ *caller) attempt {
 			path := place(w, s, "project")
 			w.ask(w.root(), "POST", path+"/"+verb[!archived]).must(w, 201)
 			return attempt{call{method: "POST", path: "/api/v4" + path + "/" + verb[archived]},
@@ -81,7 +88,7 @@ func placeRows() []row {
 				text := newPath()
 				return attempt{call{method: "PUT", path: "/api/v4" + s.here(), body: map[string]any{"description": text}}, func(w *world) bool { return w.says(s.here(), "description") == text }}
 			}},
-			row{pattern: "DELETE " + pattern, does: "deletes the " + in.what, at: inGroups, want: manages(50, 202), try: func(w *world, s *site, _ *caller) attempt {
+			row{pattern: "DELETE " + pattern, does: "deletes the " + in.what, at: inGroups, want: managesPlace(50, 202), try: func(w *world, s *site, _ *caller) attempt {
 				path := place(w, s, in.what)
 				return attempt{call{method: "DELETE", path: "/api/v4" + path}, func(w *world) bool { return w.says(path, "marked_for_deletion_on") != "" }}
 			}},

@@ -17,7 +17,7 @@ func TestRoutes(t *testing.T) {
 	p := w.open()
 	k := newPack()
 	w.publish(p, w.root(), k)
-	for _, path := range []string{"/nothing", "/api", "/api/v4", "/api/v4/", "/api/v4/nothing", "/api/v3/projects", "/api/v4/projects/1/packages/nothing", "/-/nothing", "/api/v4/packages/npm/", "/favicon.ico"} {
+	for _, path := range []string{"/nothing", "/api", "/api/v4", "/api/v4/", "/api/v4/nothing", "/api/v3/projects", "/api/v4/projects/1/packages/1/nothing", "/-/nothing", "/api/v4/packages/npm/", "/favicon.ico"} {
 		for _, method := range []string{"GET", "PUT", "POST", "DELETE", "PATCH"} {
 			w.sub(fmt.Sprintf("%s %s is no route", method, path), func(w *world) {
 				a := w.send(call{method: method, path: path}).want(w, 404)

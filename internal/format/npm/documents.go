@@ -261,11 +261,18 @@ func (h *Handler) describe(tx registry.Tx, j *jsonWriter, packages []*registry.P
 	})
 }
 
-// distTags are the tags of a name. Of two projects in a group that have the same tag, the one set last counts.
+// distTags are the tags of a name, as far as they lead to one of its packages. Of two projects in a group that have the
+// same tag, the one set last counts.
 func distTags(packages []*registry.Package, tags []*registry.Tag) map[string]string {
+	there := make(map[string]bool, len(packages))
+	for _, p := range packages {
+		there[p.Version] = true
+	}
 	shown := map[string]string{}
 	for _, tag := range tags {
-		shown[tag.Name] = tag.Version
+		if there[tag.Version] {
+			shown[tag.Name] = tag.Version
+		}
 	}
 	if latest := registry.Latest(Format, packages, tags); latest != nil {
 		shown[registry.LatestTag] = latest.Version
