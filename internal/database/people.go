@@ -1,6 +1,7 @@
 package database
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -73,10 +74,10 @@ func (t *tx) OwnedAlone(user int64) ([]*registry.Group, error) {
 	c.add("EXISTS (SELECT 1 FROM members m WHERE m.namespace_id = n.id AND m.level = 50 AND m.user_id = $?)", user)
 	c.add(`NOT EXISTS (SELECT 1 FROM members m JOIN users u ON u.id = m.user_id JOIN namespaces a ON a.id = m.namespace_id
 		WHERE n.lineage LIKE a.lineage || '%' AND m.user_id <> $? AND `+owner+" AND (m.expires_at = 0 OR m.expires_at > $?))", user, millis(now()))
-	groups, err := list(t, scanGroup, "SELECT "+groupColumns+" FROM namespaces n WHERE "+c.String()+" ORDER BY n.lineage", c.args...)
+	groups, err := list(t, scanGroup, "SELECT "+groupColumns+" FROM namespaces n WHERE "+c.String()+" ORDER BY LENGTH(n.lineage), n.id", c.args...)
 	var top []*registry.Group
 	for _, g := range groups {
-		if len(top) == 0 || !strings.HasPrefix(lineageText(g.Lineage), lineageText(top[len(top)-1].Lineage)) {
+		if !slices.ContainsFunc(top, func(above *registry.Group) bool { return slices.Contains(g.Lineage, above.ID) }) {
 			top = append(top, g)
 		}
 	}
