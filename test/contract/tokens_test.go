@@ -502,6 +502,13 @@ func TestResourceTokens(t *testing.T) {
 	} {
 		w.sub("refused: "+what, func(w *world) { create(w, maintainer.as(), p.at(), row.body).want(w, 400).is(w, row.want) })
 	}
+	w.sub("a bot has nothing of its own", func(w *world) {
+		bot := private(w.mint(owner.as(), home.path()+"/access_tokens", map[string]any{"name": "n", "scopes": []string{"api"}, "access_level": 50}).Token)
+		name := "n" + harness.Random()[:12]
+		w.send(call{method: "POST", path: "/api/v4/groups", as: bot, body: map[string]any{"name": name, "path": name}}).want(w, 403)
+		w.send(call{method: "POST", path: "/api/v4/projects", as: bot, body: map[string]any{"name": name}}).want(w, 403)
+		w.send(call{method: "POST", path: "/api/v4/projects", as: bot, body: map[string]any{"name": name, "namespace_id": home.ID}}).want(w, 201)
+	})
 	w.sub("a bot makes no tokens, and has no password", func(w *world) {
 		made := w.mint(owner.as(), home.path()+"/access_tokens", map[string]any{"name": "n", "scopes": []string{"api"}, "access_level": 50})
 		bot := private(made.Token)

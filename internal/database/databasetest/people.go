@@ -115,12 +115,15 @@ func testDeletedUser(t *testing.T, s *store) {
 		"namespace": func(tx registry.Tx) error { _, err := tx.Group(ada.NamespaceID); return err },
 		"path":      func(tx registry.Tx) error { _, err := tx.ProjectByPath("ada/own"); return err },
 		"project":   func(tx registry.Tx) error { _, err := tx.Project(own.ID); return err },
-		"package":   func(tx registry.Tx) error { _, err := tx.Package(pkg.ID); return err },
 		"token":     func(tx registry.Tx) error { _, err := tx.Token(token.ID); return err },
 		"again":     func(tx registry.Tx) error { return tx.DeleteUser(ada.ID) },
 	} {
 		wantKind(t, what, s.attempt(look), registry.NotFound)
 	}
+	for more := true; more; {
+		s.write(func(tx registry.Tx) (err error) { more, err = tx.RemoveCondemned(); return err })
+	}
+	wantKind(t, "package", s.attempt(func(tx registry.Tx) error { _, err := tx.Package(pkg.ID); return err }), registry.NotFound)
 	same(t, "members", 0, len(find(s, func(tx registry.Tx) ([]*registry.Member, error) { return tx.Members(g.ID, 0) })))
 	kept := find(s, func(tx registry.Tx) (*registry.Package, error) { return tx.Package(publication.Package.ID) })
 	same(t, "creator of what stays", int64(0), kept.CreatorID)
@@ -129,7 +132,7 @@ func testDeletedUser(t *testing.T, s *store) {
 	low := s.group(g, "low")
 	s.project(low.ID, "p")
 	s.member(bob, low, nil, registry.Owner, time.Time{})
-	s.write(func(tx registry.Tx) error { return tx.DeleteTree(g) })
+	s.write(func(tx registry.Tx) error { return tx.Condemn(g.ID, 0) })
 	for _, path := range []string{"g", "g/low"} {
 		wantKind(t, path, s.attempt(func(tx registry.Tx) error { _, err := tx.GroupByPath(path); return err }), registry.NotFound)
 	}
@@ -345,7 +348,7 @@ func testAudit(t *testing.T, s *store) {
 	record(registry.Event{Name: registry.MemberAdded, GroupID: g.ID, Target: "bob"})
 	record(registry.Event{Name: registry.UserChanged, OfUserID: ada.ID, Target: "nul\x00 and \xff"})
 	record(registry.Event{Name: registry.SettingsChanged})
-	s.write(func(tx registry.Tx) error { return tx.DeleteTree(g) })
+	s.write(func(tx registry.Tx) error { return tx.Condemn(g.ID, 0) })
 
 	got := find(s, func(tx registry.Tx) (*registry.Event, error) { return tx.Event(ofProject.ID) })
 	ofProject.Path = "g/p" // as it was
