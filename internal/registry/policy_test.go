@@ -1,7 +1,6 @@
 package registry
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -205,7 +204,7 @@ func FuzzNamePatterns(f *testing.F) {
 				continue // runs that meet at a star become one
 			}
 			if !matchName(kind, pattern, made) {
-				t.Error(fmt.Sprintf("%s %q does not match %q", kind, pattern, made))
+				t.Errorf("%s %q does not match %q", kind, pattern, made)
 			}
 		}
 	})

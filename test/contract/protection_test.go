@@ -247,3 +247,58 @@ func TestTooManyRules(t *testing.T) {
 		w.Errorf("%d rules: %v", len(list), err)
 	}
 }
+
+// Who is kept from deleting through the Packages API.
+func TestProtectedFromTheAPI(t *testing.T) {
+	w := newWorld(t)
+	home := w.group(harness.Public)
+	p := w.project(home, harness.Public)
+	people := map[string]user{}
+	for name, level := range map[string]int{"developer": harness.Developer, "maintainer": harness.Maintainer, "owner": harness.Owner} {
+		people[name] = w.user()
+		w.join(home.path(), people[name], level)
+	}
+	const message = `{"message":"403 Forbidden - Package is deletion protected."}`
+	for _, row := range []struct {
+		what    string
+		rule    map[string]any
+		refused []string
+	}{
+		{"an owner's", rule("pack-*", "", "owner"), []string{"maintainer"}},
+		{"an administrator's", rule("pack-*", "", "admin"), []string{"maintainer", "owner"}},
+		{"another name's", rule("other-*", "", "admin"), nil},
+		{"another type's", map[string]any{"package_name_pattern": "*", "package_type": "maven", "minimum_access_level_for_delete": "admin"}, nil},
+		{"one against pushes", rule("*", "admin", ""), nil},
+	} {
+		path := w.protect(p.home(), row.rule)
+		for _, who := range []string{"maintainer", "owner", "admin"} {
+			w.sub(row.what+" rule, for "+who, func(w *world) {
+				as := w.root()
+				if who != "admin" {
+					as = people[who].as()
+				}
+				k := newPack()
+				a := w.publishing(p, w.root(), k.document(), k.name).must(w, 200)
+				one := fmt.Sprintf("/api/v4%s/packages/%v", p.home(), a.object(w)["id"])
+				var files []struct{ ID int64 }
+				if err := json.Unmarshal(w.send(call{path: one + "/package_files", as: w.root()}).must(w, 200).body, &files); err != nil || len(files) != 1 {
+					w.Fatalf("files: %v, %v", files, err)
+				}
+				file := fmt.Sprintf("%s/package_files/%d", one, files[0].ID)
+				if refused, _ := json.Marshal(row.refused); strings.Contains(string(refused), who) {
+					w.send(call{method: "DELETE", path: file, as: as}).want(w, 403).is(w, message)
+					w.send(call{method: "DELETE", path: one + "/package_files/999999999", as: as}).want(w, 403).is(w, message) // the rule is asked first
+					w.send(call{method: "DELETE", path: one, as: as}).want(w, 403).is(w, message)
+					w.download(p.prefix(), k.name, k.version, anonymous)
+					return
+				}
+				w.send(call{method: "DELETE", path: file, as: as}).want(w, 204)
+				w.send(call{method: "DELETE", path: one, as: as}).want(w, 204)
+				w.send(call{path: p.prefix() + "/" + k.name}).want(w, 404)
+			})
+		}
+		// Who may not delete at all is told that.
+		w.send(call{method: "DELETE", path: fmt.Sprintf("/api/v4%s/packages/999999999", p.home()), as: people["developer"].as()}).want(w, 403).is(w, `{"message":"403 Forbidden"}`)
+		w.send(call{method: "DELETE", path: path, as: w.root()}).must(w, 204)
+	}
+}
