@@ -65,6 +65,7 @@ func (a *API) routes() []route {
 		a.ruleRoutes(),
 		a.auditRoutes(),
 		a.cleanupRoutes(),
+		a.downloadRoutes(),
 		a.packageRoutes(),
 	)
 }

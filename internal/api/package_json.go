@@ -19,6 +19,7 @@ type packageJSON struct {
 	Links            packageLinksJSON  `json:"_links"`
 	CreatedAt        timestamp         `json:"created_at"`
 	LastDownloadedAt timestamp         `json:"last_downloaded_at"`
+	Downloads        int64             `json:"download_count"`
 	CreatorID        *int64            `json:"creator_id"`
 	ProjectID        int64             `json:"project_id,omitempty"`   // lists of groups only
 	ProjectPath      string            `json:"project_path,omitempty"` // the same
@@ -57,6 +58,7 @@ type packageFileJSON struct {
 	CreatedAt timestamp      `json:"created_at"`
 	Name      string         `json:"file_name"`
 	Size      int64          `json:"size"`
+	Downloads int64          `json:"download_count"`
 	MD5       *string        `json:"file_md5"`
 	SHA1      *string        `json:"file_sha1"`
 	SHA256    *string        `json:"file_sha256"`
@@ -121,7 +123,7 @@ func extrasOf(tx registry.Tx, packages []*registry.Package) (*extras, error) {
 // packageJSON is a package of a project. deletes says whether the caller may delete it.
 func (c *call) packageJSON(p *registry.Package, project *registry.Project, deletes bool, x *extras) packageJSON {
 	j := packageJSON{ID: p.ID, Name: p.Name, Version: orNull(p.Version), Type: p.Type, Status: p.Status.String(), CreatedAt: timestamp(p.CreatedAt),
-		LastDownloadedAt: timestamp(p.LastDownloadedAt), CreatorID: orNull(p.CreatorID), Tags: x.tagsJSON(p), Pipeline: c.publishedBy(p, x)}
+		LastDownloadedAt: timestamp(p.LastDownloadedAt), Downloads: p.Downloads, CreatorID: orNull(p.CreatorID), Tags: x.tagsJSON(p), Pipeline: c.publishedBy(p, x)}
 	id := strconv.FormatInt(p.ID, 10)
 	if p.Status == registry.Default || p.Status == registry.Deprecated {
 		j.Links.Web = "/" + project.FullPath + "/-/packages/" + id
@@ -170,7 +172,7 @@ func (c *call) versionsJSON(tx registry.Tx, p *registry.Package) ([]packageVersi
 }
 
 func newPackageFileJSON(f *registry.File) packageFileJSON {
-	return packageFileJSON{ID: f.ID, PackageID: f.PackageID, CreatedAt: timestamp(f.CreatedAt), Name: f.Name, Size: f.Size,
+	return packageFileJSON{ID: f.ID, PackageID: f.PackageID, CreatedAt: timestamp(f.CreatedAt), Name: f.Name, Size: f.Size, Downloads: f.Downloads,
 		MD5: orNull(f.MD5), SHA1: orNull(f.SHA1), SHA256: orNull(f.SHA256)}
 }
 

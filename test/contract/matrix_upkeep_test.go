@@ -24,6 +24,7 @@ func upkeepRows() []row {
 		}
 	}
 	return []row{
+		reads(inProjects, "GET /api/v4/projects/{id}/packages/{package_id}/downloads", "asks how often a package was downloaded", readsPackages),
 		reads(inProjects, api("GET "+policy), "looks at the cleanup policy", looks(40)),
 		{pattern: api("PUT " + policy), does: "changes the cleanup policy", at: inProjects, want: manages(40, 200), try: func(_ *world, s *site, _ *caller) attempt {
 			n := 1000 + manyVersions.Add(1)
