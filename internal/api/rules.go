@@ -2,6 +2,7 @@ package api
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -14,25 +15,28 @@ import (
 // ruleTypes are the formats whose packages rules can protect: GitLab's, and composer.
 var ruleTypes = []string{"composer", "conan", "generic", "helm", "maven", "npm", "nuget", "pypi"}
 
-// ruleLevels are the least levels that a rule can ask for. GitLab has no maintainer for deleting, which takes that anyway.
+// pushLevels and deleteLevels are the least levels that a rule can ask for. GitLab has no maintainer for deleting, which
+// takes that anyway.
 var (
 	pushLevels   = []string{"maintainer", "owner", "admin"}
 	deleteLevels = []string{"owner", "admin"}
+	levelNumbers = map[string]string{"40": "maintainer", "50": "owner", "60": "admin"} // what GitLab's Go client sends
 	levelsByName = map[string]registry.Level{"": registry.NoAccess, "maintainer": registry.Maintainer, "owner": registry.Owner, "admin": registry.Admin}
 )
 
 func (a *API) ruleRoutes() (routes []route) {
 	const tag, rules, one = "Package protection", "/packages/protection/rules", "/{package_protection_rule_id}"
-	orNull := func(p param) param {
+	level := func(p param) param {
 		s := *p.schema
+		p.about = "or its number"
 		s.Type, s.Types, s.Enum = "", []string{"string", "null"}, append(s.Enum, "", nil)
 		p.schema = &s
 		return p
 	}
 	pattern := param{name: "package_name_pattern", schema: &jsonschema.Schema{Type: "string", MaxLength: ptr(maxName)}, about: "* stands for any text"}
 	kind := inChoice("package_type", ruleTypes...)
-	push := orNull(inChoice("minimum_access_level_for_push", pushLevels...))
-	remove := orNull(inChoice("minimum_access_level_for_delete", deleteLevels...))
+	push := level(inChoice("minimum_access_level_for_push", pushLevels...))
+	remove := level(inChoice("minimum_access_level_for_delete", deleteLevels...))
 	unprocessable := []int{http.StatusUnprocessableEntity}
 	for prefix, in := range places {
 		routes = append(routes,
@@ -185,7 +189,9 @@ func (c *call) readRule(rule *registry.ProtectionRule) {
 		choices []string
 		into    *registry.Level
 	}{{"minimum_access_level_for_push", pushLevels, &rule.PushLevel}, {"minimum_access_level_for_delete", deleteLevels, &rule.DeleteLevel}} {
-		if choice := c.choice(level.name, "", level.choices...); choice != "" || c.unset(level.name) {
+		if name, ok := levelNumbers[strings.Join(c.values(level.name), " ")]; ok && slices.Contains(level.choices, name) {
+			*level.into = levelsByName[name]
+		} else if choice := c.choice(level.name, "", level.choices...); choice != "" || c.unset(level.name) {
 			*level.into = levelsByName[choice]
 		}
 	}
