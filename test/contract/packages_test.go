@@ -224,7 +224,7 @@ func TestPackageObject(t *testing.T) {
 	w.sub("all of its fields", func(w *world) {
 		a := w.send(call{path: p.packages(first), as: ada.as()}).must(w, 200)
 		o := a.object(w)
-		if got, want := keys(o), []string{"_links", "created_at", "creator_id", "id", "last_downloaded_at", "name", "package_type", "status", "tags", "version", "versions"}; !slices.Equal(got, want) {
+		if got, want := keys(o), []string{"_links", "created_at", "creator_id", "download_count", "id", "last_downloaded_at", "name", "package_type", "status", "tags", "version", "versions"}; !slices.Equal(got, want) {
 			w.Errorf("keys %v, want %v", got, want)
 		}
 		for key, want := range map[string]any{"id": float64(first), "name": k.name, "version": "1.0.0", "package_type": "npm", "status": "default", "last_downloaded_at": nil, "creator_id": float64(ada.ID)} {
@@ -732,7 +732,7 @@ func TestPackageFiles(t *testing.T) {
 	file, otherFile := w.fileID(p, id, anonymous), w.fileID(p, otherID, anonymous)
 	w.sub("listed", func(w *world) {
 		one := w.send(call{path: p.packages(id, "package_files")}).must(w, 200).list(w)[0]
-		if got, want := keys(one), []string{"created_at", "file_md5", "file_name", "file_sha1", "file_sha256", "id", "package_id", "pipelines", "size"}; !slices.Equal(got, want) {
+		if got, want := keys(one), []string{"created_at", "download_count", "file_md5", "file_name", "file_sha1", "file_sha256", "id", "package_id", "pipelines", "size"}; !slices.Equal(got, want) {
 			w.Errorf("keys %v, want %v", got, want)
 		}
 		if one["package_id"] != float64(id) || one["file_name"] != k.name+"-1.0.0.tgz" || one["size"] != float64(len(tarball)) || one["file_sha1"] != shasum(tarball) || len(one["file_md5"].(string)) != 32 || len(one["file_sha256"].(string)) != 64 {
