@@ -171,7 +171,7 @@ func (a *API) transferGroup(w http.ResponseWriter, r *http.Request) error {
 	}
 	failed := func(sentence string) error { return refuse(http.StatusBadRequest, "Transfer failed: "+sentence) }
 	if to == 0 {
-		if c.who.User.External {
+		if !c.who.User.Settles() {
 			return errForbidden
 		}
 	} else {

@@ -333,7 +333,7 @@ func (a *API) createGroup(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if group.ParentID == 0 {
-		if c.who.User.External {
+		if !c.who.User.Settles() {
 			return errForbidden
 		}
 	} else {

@@ -173,7 +173,7 @@ func (a *API) transferProject(w http.ResponseWriter, r *http.Request) error {
 		return err
 	case !c.sees(target.Visibility, target.Hidden(), level):
 		return noNamespace
-	case c.may(level, access.CreateProject) != nil, target.OwnerID == c.who.User.ID && c.who.User.External:
+	case c.may(level, access.CreateProject) != nil, target.OwnerID == c.who.User.ID && !c.who.User.Settles():
 		return failed("You don't have permission to transfer projects into that namespace.")
 	}
 	moved, err := a.reg.ChangeProject(r.Context(), project.ID, registry.ProjectChanged, func(tx registry.Tx, p *registry.Project) error {

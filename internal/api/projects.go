@@ -363,7 +363,7 @@ func (c *call) namespaceForProjects(id int64) (*registry.Group, error) {
 		return nil, err
 	case level < access.CreateProject.Level(), namespace.Hidden():
 		return nil, notValid
-	case namespace.OwnerID == c.who.User.ID && c.who.User.External:
+	case namespace.OwnerID == c.who.User.ID && !c.who.User.Settles():
 		return nil, errForbidden // external users work in the groups of others
 	}
 	return namespace, nil

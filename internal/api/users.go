@@ -75,7 +75,7 @@ func (c *call) profileJSON(u *registry.User) profileJSON {
 	if c.who.User.ID == u.ID || c.who.User.Admin {
 		p.Email, p.CommitEmail = &u.Email, &u.Email
 		p.External, p.TwoFactorEnabled, p.NamespaceID = &u.External, new(bool), &u.NamespaceID
-		p.CanCreateGroup, p.CanCreateProject = new(!u.External), new(!u.External)
+		p.CanCreateGroup, p.CanCreateProject = new(u.Settles()), new(u.Settles())
 	}
 	if c.who.User.Admin {
 		p.IsAdmin = &u.Admin
@@ -373,13 +373,7 @@ func (a *API) deleteUser(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	err = a.reg.Store.Write(r.Context(), func(tx registry.Tx) error {
-		gone := *user
-		gone.State = registry.Blocked
-		// A change first: whoever changes rights at the same time waits, and what is read from here on stays true.
-		if err := tx.UpdateUser(&gone); err != nil {
-			return orElse(err, registry.NotFound, errNoUser)
-		}
-		if err := adminLeft(tx, "User cannot be removed"); err != nil {
+		if err := tx.HoldPlaces(); err != nil {
 			return err
 		}
 		alone, err := tx.OwnedAlone(user.ID)
@@ -391,7 +385,7 @@ func (a *API) deleteUser(w http.ResponseWriter, r *http.Request) error {
 		}
 		personal, err := tx.Group(user.NamespaceID)
 		if err != nil {
-			return err
+			return orElse(err, registry.NotFound, errNoUser) // somebody was faster
 		}
 		if packages, err := tx.HasPackages(personal); err != nil {
 			return err
@@ -402,14 +396,17 @@ func (a *API) deleteUser(w http.ResponseWriter, r *http.Request) error {
 			if err := tx.Record(&registry.Event{Name: registry.GroupDeleted, GroupID: group.ID, Target: group.FullPath, Detail: "with its only owner"}); err != nil {
 				return err
 			}
-			if err := tx.DeleteTree(group); err != nil {
+			if err := tx.Condemn(group.ID, 0); err != nil {
 				return err
 			}
 		}
 		if err := tx.Record(&registry.Event{Name: registry.UserDeleted, OfUserID: user.ID, Target: user.Username}); err != nil {
 			return err
 		}
-		return tx.DeleteUser(user.ID)
+		if err := tx.DeleteUser(user.ID); err != nil {
+			return orElse(err, registry.NotFound, errNoUser)
+		}
+		return adminLeft(tx, "User cannot be removed")
 	})
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package database
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -19,24 +20,20 @@ func (t *tx) UpdateUser(u *registry.User) error {
 		UPDATE users SET username = $2, username_key = $3, name = $4, name_key = $5, email = $6, email_key = $7, password_hash = $8,
 			admin = $9, external = $10, state = $11 WHERE id = $1`,
 		u.ID, u.Username, strings.ToLower(u.Username), u.Name, strings.ToLower(u.Name), u.Email, emailKey(u.Email), u.PasswordHash, u.Admin, u.External, u.State)
-	if err == nil && u.Username != before.Username {
-		err = t.renameUser(before, u.Username)
+	if err == nil && (u.Username != before.Username || u.Name != before.Name) {
+		err = t.renameNamespace(u)
 	}
 	return t.changedAccess(err)
 }
 
-// renameUser moves a personal namespace, in which there are projects and no groups.
-func (t *tx) renameUser(u *registry.User, username string) error {
-	if err := t.HoldPlaces(); err != nil {
+// renameNamespace lets the namespace of a user be called like the user.
+func (t *tx) renameNamespace(u *registry.User) error {
+	g, err := t.Group(u.NamespaceID)
+	if err != nil {
 		return err
 	}
-	if _, err := t.exec("UPDATE namespaces SET path = $2, full_path = $2 WHERE id = $1", u.NamespaceID, username); err != nil {
-		return err
-	}
-	if _, err := t.exec("UPDATE projects SET full_path = $2 || '/' || path WHERE namespace_id = $1", u.NamespaceID, username); err != nil {
-		return err
-	}
-	return t.moveRoutes(u.Username, username, lineageText([]int64{u.NamespaceID})+"%", 0)
+	g.Name, g.Path = u.Name, u.Username
+	return t.SaveGroup(g)
 }
 
 func (t *tx) DeleteUser(id int64) error {
@@ -44,24 +41,18 @@ func (t *tx) DeleteUser(id int64) error {
 	if err != nil {
 		return err
 	}
-	personal, err := t.Group(u.NamespaceID)
-	if err != nil {
+	if err := t.Condemn(u.NamespaceID, 0); err != nil {
 		return err
 	}
-	if err := t.DeleteTree(personal); err != nil {
-		return err
-	}
-	if _, err := t.exec("UPDATE projects SET creator_id = NULL WHERE creator_id = $1", id); err != nil {
-		return err
+	for _, statement := range []string{
+		"UPDATE namespaces SET owner_id = NULL WHERE owner_id = $1", // its rows go bit by bit
+		"UPDATE projects SET creator_id = NULL WHERE creator_id = $1",
+	} {
+		if _, err := t.exec(statement, id); err != nil {
+			return err
+		}
 	}
 	return t.changedAccess(t.one("DELETE FROM users WHERE id = $1", id))
-}
-
-func (t *tx) DeleteTree(g *registry.Group) error {
-	if _, err := t.exec("DELETE FROM projects WHERE lineage LIKE $1", lineageText(g.Lineage)+"%"); err != nil {
-		return err
-	}
-	return t.changedAccess(t.one("DELETE FROM namespaces WHERE lineage LIKE $1", lineageText(g.Lineage)+"%"))
 }
 
 // owner is the condition that a member m, whose user is u, owns a place and can come in. Bots own nothing, and who
@@ -69,14 +60,14 @@ func (t *tx) DeleteTree(g *registry.Group) error {
 const owner = "m.level = 50 AND NOT u.bot AND u.state IN ('', 'deactivated')"
 
 func (t *tx) OwnedAlone(user int64) ([]*registry.Group, error) {
-	c := conditions{}
+	c := conditions{parts: []string{"NOT n.condemned"}}
 	c.add("EXISTS (SELECT 1 FROM members m WHERE m.namespace_id = n.id AND m.level = 50 AND m.user_id = $?)", user)
 	c.add(`NOT EXISTS (SELECT 1 FROM members m JOIN users u ON u.id = m.user_id JOIN namespaces a ON a.id = m.namespace_id
 		WHERE n.lineage LIKE a.lineage || '%' AND m.user_id <> $? AND `+owner+" AND (m.expires_at = 0 OR m.expires_at > $?))", user, millis(now()))
-	groups, err := list(t, scanGroup, "SELECT "+groupColumns+" FROM namespaces n WHERE "+c.String()+" ORDER BY n.lineage", c.args...)
+	groups, err := list(t, scanGroup, "SELECT "+groupColumns+" FROM namespaces n WHERE "+c.String()+" ORDER BY LENGTH(n.lineage), n.id", c.args...)
 	var top []*registry.Group
 	for _, g := range groups {
-		if len(top) == 0 || !strings.HasPrefix(lineageText(g.Lineage), lineageText(top[len(top)-1].Lineage)) {
+		if !slices.ContainsFunc(top, func(above *registry.Group) bool { return slices.Contains(g.Lineage, above.ID) }) {
 			top = append(top, g)
 		}
 	}
@@ -84,7 +75,7 @@ func (t *tx) OwnedAlone(user int64) ([]*registry.Group, error) {
 }
 
 func (t *tx) HasPackages(g *registry.Group) (bool, error) {
-	return t.exists(`SELECT 1 FROM packages k JOIN projects p ON p.id = k.project_id WHERE k.status <> 4 AND p.lineage LIKE $1`, lineageText(g.Lineage)+"%")
+	return t.exists(`SELECT 1 FROM packages k JOIN projects p ON p.id = k.project_id WHERE k.status <> 4 AND NOT p.condemned AND p.lineage LIKE $1`, lineageText(g.Lineage)+"%")
 }
 
 func (t *tx) HasAdmin() (bool, error) {
@@ -183,7 +174,7 @@ func (t *tx) HasOwner(lineage []int64) (bool, error) {
 }
 
 func (t *tx) Memberships(f registry.MembershipFilter) ([]*registry.Membership, int, error) {
-	c := &conditions{}
+	c := &conditions{parts: []string{"NOT COALESCE(n.condemned, p.condemned)"}}
 	c.add("m.user_id = $? AND (m.expires_at = 0 OR m.expires_at > $?)", f.UserID, millis(now()))
 	if !f.Groups {
 		c.add("m.namespace_id IS NULL")

@@ -108,6 +108,9 @@ type User struct {
 	CreatedAt    time.Time
 }
 
+// Settles tells whether the user may have groups and projects of their own; others work in those of others.
+func (u *User) Settles() bool { return !u.External && !u.Bot }
+
 // Group is a namespace: a group, a subgroup, or the personal namespace of a user.
 type Group struct {
 	ID          int64

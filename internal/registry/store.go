@@ -38,8 +38,6 @@ type Tx interface {
 	UpdateUser(*User) error
 	// DeleteUser removes a user with their namespace and the projects in it. What they published elsewhere stays.
 	DeleteUser(id int64) error
-	// DeleteTree removes a group with all that is in it and below it.
-	DeleteTree(*Group) error
 	// OwnedAlone lists the groups that would be without an owner if there were no such user, topmost ones only.
 	OwnedAlone(user int64) ([]*Group, error)
 	// HasPackages tells whether there is a package in the projects of a namespace or below it.

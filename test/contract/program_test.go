@@ -263,7 +263,7 @@ func TestEnvironment(t *testing.T) {
 	env := []string{
 		"PACKHOUSE_DATA=" + data, "PACKHOUSE_LISTEN=127.0.0.1:0", "PACKHOUSE_URL=https://packages.example.com/", "PACKHOUSE_DATABASE=" + database, "PACKHOUSE_BLOBS=" + store,
 		"PACKHOUSE_TLS_CERT=" + cert, "PACKHOUSE_TLS_KEY=" + key, "PACKHOUSE_MAX_FILE_SIZE=10KiB", "PACKHOUSE_MAX_METADATA_SIZE=20000", "PACKHOUSE_DOCUMENT_CACHE=1MiB",
-		"PACKHOUSE_SHUTDOWN_TIMEOUT=1s", "PACKHOUSE_LOG_FORMAT=json", "PACKHOUSE_LOG_LEVEL=info", "PACKHOUSE_LOG_REQUESTS=errors",
+		"PACKHOUSE_SHUTDOWN_TIMEOUT=1s", "PACKHOUSE_AUDIT_RETENTION=1s", "PACKHOUSE_LOG_FORMAT=json", "PACKHOUSE_LOG_LEVEL=info", "PACKHOUSE_LOG_REQUESTS=errors",
 		"PACKHOUSE_ROOT_TOKEN=" + token, "PACKHOUSE_ROOT_PASSWORD=" + secret(harness.Random()),
 	}
 	p := packhouse(t, env, "serve")
@@ -332,6 +332,9 @@ func TestEnvironment(t *testing.T) {
 			w.Errorf("not JSON: %.200s", log)
 		}
 	})
+	w.sub("PACKHOUSE_AUDIT_RETENTION", func(w *world) {
+		eventually(w, "old events are removed", func() bool { return len(w.events("/audit_events", w.root())) == 0 })
+	})
 	w.sub("PACKHOUSE_SHUTDOWN_TIMEOUT", func(w *world) {
 		text, _ := json.Marshal(newPack().document())
 		body := newSlow(append(bytes.Repeat([]byte(" "), 5000), text...))
@@ -356,7 +359,7 @@ func TestEnvironment(t *testing.T) {
 
 	for _, wrong := range []string{
 		"PACKHOUSE_LISTEN=nowhere", "PACKHOUSE_URL=ftp://x", "PACKHOUSE_DATABASE=mysql://x", "PACKHOUSE_BLOBS=s3://x", "PACKHOUSE_TLS_CERT=/nowhere", "PACKHOUSE_MAX_FILE_SIZE=much",
-		"PACKHOUSE_MAX_METADATA_SIZE=-1", "PACKHOUSE_DOCUMENT_CACHE=x", "PACKHOUSE_SHUTDOWN_TIMEOUT=x", "PACKHOUSE_LOG_FORMAT=xml", "PACKHOUSE_LOG_LEVEL=loud", "PACKHOUSE_LOG_REQUESTS=some",
+		"PACKHOUSE_MAX_METADATA_SIZE=-1", "PACKHOUSE_DOCUMENT_CACHE=x", "PACKHOUSE_SHUTDOWN_TIMEOUT=x", "PACKHOUSE_AUDIT_RETENTION=x", "PACKHOUSE_AUDIT_RETENTION=-1h", "PACKHOUSE_LOG_FORMAT=xml", "PACKHOUSE_LOG_LEVEL=loud", "PACKHOUSE_LOG_REQUESTS=some",
 		"PACKHOUSE_ROOT_PASSWORD=short", "PACKHOUSE_MAX_FILES=0", "PACKHOUSE_NPM_UPSTREAM=registry.example.com",
 	} {
 		t.Run("does not start with "+wrong, func(t *testing.T) {
