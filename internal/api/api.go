@@ -58,6 +58,7 @@ func (a *API) routes() []route {
 		a.projectRoutes(),
 		a.memberRoutes(),
 		a.personalTokenRoutes(),
+		a.associationRoutes(),
 		a.resourceTokenRoutes(),
 		a.deployTokenRoutes(),
 		a.jobTokenRoutes(),

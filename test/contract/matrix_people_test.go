@@ -117,6 +117,12 @@ func peopleRows() []row {
 			return attempt{call{method: "POST", path: "/api/v4" + path + "/rotate"}, func(w *world) bool { return w.field(path, "revoked") == true }}
 		}},
 
+		reads(onServer, "GET /api/v4/personal_access_tokens/self/associations", "asks what the token they came with reaches", func(id identity, s *site) int {
+			if status := itself(200)(id, s); status != 200 || id.can("api", "read_api") {
+				return status
+			}
+			return http.StatusForbidden
+		}),
 		reads(onServer, "GET /api/v4/deploy_tokens", "lists all deploy tokens", administrators(200, "api", "read_api")),
 		reads(onServer, "GET /api/v4/audit_events", "lists all audit events", administrators(200, "api", "read_api")),
 		reads(onServer, "GET /api/v4/audit_events/{audit_event_id}", "looks at any audit event", administrators(200, "api", "read_api")),

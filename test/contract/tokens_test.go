@@ -575,3 +575,60 @@ func TestAllDeployTokens(t *testing.T) {
 		}
 	}
 }
+
+func TestAssociations(t *testing.T) {
+	w := newWorld(t)
+	top := w.group(harness.Private)
+	sub := w.group(harness.Private, top)
+	inherited, direct, hidden := w.project(sub, harness.Private), w.project(w.group(harness.Private), harness.Private), w.project(w.group(harness.Private), harness.Private)
+	w.open() // which everybody sees, and nobody is a member of
+	u := w.user()
+	w.join(top.path(), u, harness.Developer)
+	w.join(direct.at(), u, harness.Maintainer)
+	const path = "/api/v4/personal_access_tokens/self/associations"
+	reaches := func(query string) string {
+		a := w.send(call{path: path + query, as: u.as()}).must(t, 200)
+		var body struct {
+			Groups []struct {
+				ID    int64
+				Level int `json:"access_levels"`
+			}
+			Projects []struct {
+				ID     int64
+				Levels struct {
+					Project *int `json:"project_access_level"`
+					Group   *int `json:"group_access_level"`
+				} `json:"access_levels"`
+			}
+		}
+		if err := json.Unmarshal(a.body, &body); err != nil {
+			t.Fatal(err)
+		}
+		said := a.header.Get("X-Total") + ":"
+		for _, g := range body.Groups {
+			said += fmt.Sprintf(" group %d as %d", g.ID, g.Level)
+		}
+		for _, p := range body.Projects {
+			for _, level := range []*int{p.Levels.Project, p.Levels.Group} {
+				if level != nil {
+					said += fmt.Sprintf(" project %d as %d", p.ID, *level)
+				}
+			}
+			if p.ID == hidden.ID {
+				t.Error("a hidden project")
+			}
+		}
+		return said
+	}
+	groups := fmt.Sprintf(" group %d as 30 group %d as 30", top.ID, sub.ID)
+	first, second := fmt.Sprintf(" project %d as 30", inherited.ID), fmt.Sprintf(" project %d as 40", direct.ID)
+	for query, want := range map[string]string{
+		"": "2:" + groups + first + second, "?min_access_level=40": "1:" + second, "?min_access_level=50": "0:",
+		"?per_page=1&page=2": fmt.Sprintf("2: group %d as 30", sub.ID) + second,
+	} {
+		if got := reaches(query); got != want {
+			t.Errorf("%q: %s, want %s", query, got, want)
+		}
+	}
+	w.send(call{path: path + "?min_access_level=31", as: u.as()}).want(t, 400).is(t, `{"error":"min_access_level does not have a valid value"}`)
+}
