@@ -496,7 +496,7 @@ func TestResourceTokens(t *testing.T) {
 		"no scope":         {map[string]any{"scopes": []string{}}, `{"message":"Scopes can't be blank"}`},
 		"an unknown scope": {map[string]any{"scopes": []string{"sudo"}}, `{"error":"scopes does not have a valid value"}`},
 		"no such level":    {map[string]any{"access_level": 60}, `{"error":"access_level does not have a valid value"}`},
-		"no level":         {map[string]any{"access_level": "high"}, `{"error":"access_level is invalid, access_level does not have a valid value"}`},
+		"no level":         {map[string]any{"access_level": "high"}, `{"error":"access_level is invalid"}`},
 		"no name":          {map[string]any{"name": ""}, `{"error":"name is empty"}`},
 		"more than a year": {map[string]any{"expires_at": inDays(366)}, fmt.Sprintf(`{"message":{"expires_at":["must be before %s"]}}`, inDays(366))},
 	} {
