@@ -25,7 +25,7 @@ func (a *API) groupRoutes() []route {
 	about := []int{http.StatusMethodNotAllowed}
 	return []route{
 		{"GET /groups", a.listGroups(nil), operation{tag: tag, summary: "Groups that the caller may know of", out: []groupJSON{}, in: lists, also: about}},
-		{"POST /groups", a.createGroup, operation{tag: tag, summary: "Create a group or subgroup", out: groupJSON{},
+		{"POST /groups", a.createGroup, operation{tag: tag, summary: "Create a group or subgroup", out: groupJSON{}, also: []int{http.StatusNotFound},
 			in: []param{inName("name").must(), inName("path").must(), inNumber("parent_id"), inText("description"), inVisibility}}},
 		{"GET /groups/{id}", a.showGroup, operation{tag: tag, summary: "A group", out: groupDetailJSON{}, in: []param{inFlag("with_projects").says("true by default"), inFlag("statistics")}}},
 		{"GET /groups/{id}/subgroups", a.listGroups(func(f *registry.GroupFilter) { f.Direct = true }), operation{tag: tag, summary: "Groups directly in a group", out: []groupJSON{}, in: lists, also: about}},

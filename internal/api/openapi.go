@@ -2,6 +2,7 @@ package api
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
 	"reflect"
 	"regexp"
@@ -81,7 +82,7 @@ func anys[T any](list []T) []any {
 // inPages are the parameters of every list.
 var inPages = []param{inNumber("page").says("from 1"), inNumber("per_page").says("20 by default, 100 at most")}
 
-// errorJSON is the body of an error: message, a sentence or an object of sentences, or error.
+// errorJSON is the body of an error: message, or error.
 type errorJSON struct {
 	Message     any    `json:"message,omitempty"`
 	Error       string `json:"error,omitempty"`
@@ -105,28 +106,42 @@ func schemaOf(t reflect.Type) *jsonschema.Schema {
 	}
 	if t.Kind() == reflect.Slice { // lists are [] and never null
 		s.Types, s.Type = nil, "array"
-		t, s := t.Elem(), s.Items
-		optionalParts(t, s)
-	} else {
-		optionalParts(t, s)
 	}
+	optionalParts(t, s)
 	return s
 }
 
-// optionalParts takes the fields of embedded pointers off the required ones: they are there or not together.
+// optionalParts takes the fields of embedded pointers off the required ones: they are there or not together. It also
+// adds embedded fields that another one hides in Go and not in JSON, having another name there.
 func optionalParts(t reflect.Type, s *jsonschema.Schema) {
-	if t.Kind() == reflect.Pointer {
+	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice {
+		if t.Kind() == reflect.Slice && s.Items != nil {
+			s = s.Items
+		}
 		t = t.Elem()
 	}
-	if t.Kind() != reflect.Struct {
+	if t.Kind() != reflect.Struct || schemas[t] != nil {
 		return
 	}
 	for i := range t.NumField() {
 		f := t.Field(i)
 		if !f.Anonymous {
+			name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+			if inner := s.Properties[name]; inner != nil {
+				optionalParts(f.Type, inner)
+			}
 			continue
 		}
 		if f.Type.Kind() != reflect.Pointer {
+			embedded := schemaOf(f.Type)
+			for name, property := range embedded.Properties {
+				if s.Properties[name] == nil {
+					s.Properties[name] = property
+					if slices.Contains(embedded.Required, name) {
+						s.Required = append(s.Required, name)
+					}
+				}
+			}
 			optionalParts(f.Type, s)
 			continue
 		}
@@ -139,84 +154,203 @@ func optionalParts(t reflect.Type, s *jsonschema.Schema) {
 
 var pathParam = regexp.MustCompile(`\{(\w+)\}`)
 
+type object = map[string]any
+
+// described is what the document says of all: what this is, and what is not in it.
+const described = `The part of GitLab's REST API that a package registry needs.
+
+Package managers speak protocols of their own with this server, below /api/v4/projects/{id}/packages/, ` +
+	`/api/v4/groups/{id}/-/packages/ and /api/v4/packages/. Those are documented by the package managers, and by this program's pages on its formats.
+
+Parameters of a body may come as JSON, as a form or in the query; HEAD works where GET does. An {id} of a project or a group is its number or its full path with %2F for each slash.`
+
+// tags are the parts of the API.
+var tags = map[string]string{
+	"Instance":               "The server itself.",
+	"Users":                  "People and bots.",
+	"Groups":                 "Groups hold projects and other groups.",
+	"Projects":               "Projects hold packages.",
+	"Members":                "Who has which access level in a project or group.",
+	"Personal access tokens": "Tokens that stand for a user.",
+	"Deploy tokens":          "Tokens that stand for nobody, for the packages of a project or group.",
+	"Job tokens":             "Tokens of a CI job, which end with it.",
+	"Project access tokens":  "Tokens of bots that are members of one project.",
+	"Group access tokens":    "Tokens of bots that are members of one group, and so of all below it.",
+	"Audit events":           "Who has changed what.",
+	"Packages":               "Packages of all formats, and their files.",
+	"Package settings":       "What a group or project takes, and whether it asks elsewhere for what it lacks.",
+	"Package protection":     "Names that only some may publish or delete.",
+	"Cleanup":                "Which packages go by themselves.",
+}
+
+// headers that answers have.
+var (
+	pageHeaders = headers{
+		"X-Page":        number("the page that this is"),
+		"X-Per-Page":    number("how many are on a page"),
+		"X-Prev-Page":   words("number of the page before; empty when there is none"),
+		"X-Next-Page":   words("number of the next page; empty when there is none"),
+		"X-Total":       number("how many there are on all pages"),
+		"X-Total-Pages": number("how many pages there are, at least 1"),
+		"Link":          words(`the pages around, as RFC 8288 says: rel is prev, next, first or last`),
+	}
+	challengeHeaders = headers{"WWW-Authenticate": words("what is wrong with the token, as RFC 6750 says")}
+	retryHeaders     = headers{"Retry-After": number("seconds to wait")}
+)
+
+type headers map[string]object
+
+// required are the same headers, that are always there or not.
+func (h headers) required(always bool) headers {
+	all := headers{}
+	for name, header := range h {
+		all[name] = maps.Clone(header)
+		all[name]["required"] = always
+	}
+	return all
+}
+
+func number(about string) object {
+	return object{"description": about, "schema": object{"type": "integer", "minimum": 0}}
+}
+func words(about string) object {
+	return object{"description": about, "schema": object{"type": "string"}}
+}
+
+// content is a body as JSON.
+func content(schema any) object { return object{"application/json": object{"schema": schema}} }
+
 // describe makes the OpenAPI 3.1 document of the routes.
 func describe(routes []route, version string) ([]byte, error) {
-	type object = map[string]any
-	content := func(s any) object { return object{"application/json": object{"schema": s}} }
-	paths := object{}
+	paths, used := object{}, map[string]bool{}
 	for _, route := range routes {
 		method, path, _ := strings.Cut(route.pattern, " ")
-		op := route.operation
-		parameters := []object{}
-		for _, match := range pathParam.FindAllStringSubmatch(path, -1) {
-			parameters = append(parameters, object{"name": match[1], "in": "path", "required": true, "schema": pathSchema(path, match[1])})
-		}
-		statuses := append([]int{http.StatusBadRequest, http.StatusTooManyRequests, http.StatusServiceUnavailable}, op.also...)
-		if !op.noLogin {
-			statuses = append(statuses, http.StatusUnauthorized, http.StatusForbidden)
-		}
-		if len(parameters) > 0 {
-			statuses = append(statuses, http.StatusNotFound)
-		}
-		described := object{"operationId": operationID(method, path), "tags": []string{op.tag}, "summary": op.summary}
-		if method == http.MethodGet || method == http.MethodDelete {
-			for _, p := range op.in {
-				parameters = append(parameters, object{"name": queryName(p), "in": "query", "required": p.required, "schema": p.schema, "description": p.about})
-			}
-		} else {
-			statuses = append(statuses, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType)
-			properties, required := object{}, []string{}
-			for _, p := range op.in {
-				s := *p.schema
-				s.Description = p.about
-				properties[p.name] = &s
-				if p.required {
-					required = append(required, p.name)
-				}
-			}
-			if len(properties) > 0 {
-				described["requestBody"] = object{"required": len(required) > 0, "content": content(object{"type": "object", "properties": properties, "required": required})}
-			}
-		}
-		if len(parameters) > 0 {
-			described["parameters"] = parameters
-		}
-		answers := object{}
-		for _, status := range statuses {
-			answers[strconv.Itoa(status)] = object{"description": http.StatusText(status), "content": content(object{"$ref": "#/components/schemas/Error"})}
-		}
-		success := object{"description": http.StatusText(route.success())}
-		switch {
-		case op.out == rawFile:
-			success["content"] = object{"application/octet-stream": object{}}
-		case op.out != nil:
-			success["content"] = content(schemaOf(reflect.TypeOf(op.out)))
-		}
-		answers[strconv.Itoa(route.success())] = success
-		described["responses"] = answers
-		if op.noLogin {
-			described["security"] = []object{}
-		}
 		full := "/api/v4" + path
 		if paths[full] == nil {
 			paths[full] = object{}
 		}
-		paths[full].(object)[strings.ToLower(method)] = described
+		paths[full].(object)[strings.ToLower(method)] = route.describe(method, path)
+		used[route.tag] = true
+	}
+	named := []object{}
+	for _, name := range slices.Sorted(maps.Keys(used)) {
+		tag := object{"name": name}
+		if about := tags[name]; about != "" {
+			tag["description"] = about
+		}
+		named = append(named, tag)
 	}
 	header := func(name string) object { return object{"type": "apiKey", "in": "header", "name": name} }
 	return json.Marshal(object{
 		"openapi": "3.1.0",
-		"info":    object{"title": "Packhouse", "version": version, "description": "The part of the GitLab REST API that a package registry needs."},
+		"info":    object{"title": "Packhouse", "version": version, "description": described},
+		"servers": []object{{"url": "/", "description": "the server that answers this document"}},
+		"tags":    named,
 		"paths":   paths,
 		"components": object{
-			"schemas": object{"Error": schemaOf(reflect.TypeFor[errorJSON]())},
+			"schemas": object{"Error": errorSchema()},
 			"securitySchemes": object{
 				"PersonalToken": header("PRIVATE-TOKEN"), "JobToken": header("JOB-TOKEN"), "DeployToken": header("Deploy-Token"),
 				"Bearer": object{"type": "http", "scheme": "bearer"},
+				"Basic":  object{"type": "http", "scheme": "basic", "description": "any user name, and a token as the password"},
 			},
 		},
-		"security": []object{{}, {"PersonalToken": []string{}}, {"JobToken": []string{}}, {"DeployToken": []string{}}, {"Bearer": []string{}}},
+		"security": []object{{}, {"PersonalToken": []string{}}, {"JobToken": []string{}}, {"DeployToken": []string{}}, {"Bearer": []string{}}, {"Basic": []string{}}},
 	})
+}
+
+// errorSchema is that of [errorJSON].
+func errorSchema() *jsonschema.Schema {
+	s := schemaOf(reflect.TypeFor[errorJSON]())
+	s.Properties["message"] = &jsonschema.Schema{Types: []string{"string", "object"}, Description: "a sentence, or sentences by attribute"}
+	s.AnyOf = []*jsonschema.Schema{{Required: []string{"message"}}, {Required: []string{"error"}}}
+	return s
+}
+
+// describe is the operation of a route.
+func (r *route) describe(method, path string) object {
+	op := object{"operationId": operationID(method, path), "tags": []string{r.tag}, "summary": r.summary}
+	parameters := []object{}
+	for _, match := range pathParam.FindAllStringSubmatch(path, -1) {
+		parameters = append(parameters, object{"name": match[1], "in": "path", "required": true, "schema": pathSchema(path, match[1])})
+	}
+	statuses := append([]int{http.StatusBadRequest, http.StatusTooManyRequests, http.StatusServiceUnavailable}, r.also...)
+	if !r.noLogin {
+		statuses = append(statuses, http.StatusUnauthorized, http.StatusForbidden)
+	} else {
+		op["security"] = []object{}
+	}
+	if len(parameters) > 0 {
+		statuses = append(statuses, http.StatusNotFound)
+	}
+	if method == http.MethodGet || method == http.MethodDelete {
+		for _, p := range r.in {
+			parameter := object{"name": queryName(p), "in": "query", "required": p.required, "schema": p.schema}
+			if p.about != "" {
+				parameter["description"] = p.about
+			}
+			parameters = append(parameters, parameter)
+		}
+	} else {
+		statuses = append(statuses, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType)
+		properties, required := object{}, []string{}
+		for _, p := range r.in {
+			s := *p.schema
+			s.Description = p.about
+			properties[p.name] = &s
+			if p.required {
+				required = append(required, p.name)
+			}
+		}
+		body := object{"type": "object", "properties": properties}
+		if len(required) > 0 {
+			body["required"] = required
+		}
+		if len(properties) > 0 {
+			op["requestBody"] = object{"required": len(required) > 0, "content": content(body)}
+		}
+	}
+	if method != http.MethodGet {
+		statuses = append(statuses, http.StatusInsufficientStorage)
+		if ofPlace(path) {
+			statuses = append(statuses, http.StatusMethodNotAllowed) // at a path that was moved
+		}
+	}
+	if len(parameters) > 0 {
+		op["parameters"] = parameters
+	}
+	answers := object{}
+	for _, status := range statuses {
+		answer := object{"description": http.StatusText(status), "content": content(object{"$ref": "#/components/schemas/Error"})}
+		switch status {
+		case http.StatusUnauthorized, http.StatusForbidden:
+			answer["headers"] = challengeHeaders
+		case http.StatusTooManyRequests, http.StatusServiceUnavailable:
+			answer["headers"] = retryHeaders.required(true)
+		}
+		answers[strconv.Itoa(status)] = answer
+	}
+	if method == http.MethodGet && ofPlace(path) {
+		answers["301"] = object{"description": "The path is a former one", "headers": headers{"Location": words("where it is now")}.required(true),
+			"content": object{"text/plain": object{"schema": object{"type": "string"}}}}
+	}
+	success := object{"description": http.StatusText(r.success())}
+	switch {
+	case r.out == rawFile:
+		success["content"] = object{"application/octet-stream": object{}}
+	case r.out != nil:
+		success["content"] = content(schemaOf(reflect.TypeOf(r.out)))
+	}
+	takes := func(name string) bool { return slices.ContainsFunc(r.in, func(p param) bool { return p.name == name }) }
+	switch {
+	case takes("cursor") || takes("id_after"): // keyset pages are not counted
+		success["headers"] = pageHeaders.required(false)
+	case takes("page"):
+		success["headers"] = pageHeaders.required(true)
+	}
+	answers[strconv.Itoa(r.success())] = success
+	op["responses"] = answers
+	return op
 }
 
 // rawFile stands for a body that is a file.
@@ -225,10 +359,15 @@ var rawFile = any(struct{ file bool }{})
 // pathSchema is that of a parameter in a path: :id of a project or group is a number or a full path, all others are
 // numbers.
 func pathSchema(path, name string) *jsonschema.Schema {
-	if name == "id" && (strings.HasPrefix(path, "/projects/") || strings.HasPrefix(path, "/groups/")) {
+	if name == "id" && ofPlace(path) {
 		return &jsonschema.Schema{Type: "string", Description: "a number or a URL-encoded full path"}
 	}
 	return &jsonschema.Schema{Type: "integer"}
+}
+
+// ofPlace tells whether a path is below a project or group.
+func ofPlace(path string) bool {
+	return strings.HasPrefix(path, "/projects/{id}") || strings.HasPrefix(path, "/groups/{id}")
 }
 
 // queryName is the name of a parameter in a query: arrays are repeated with brackets.

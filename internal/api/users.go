@@ -15,7 +15,7 @@ func (a *API) userRoutes() []route {
 	fields := []param{inText("password"), inFlag("admin"), inFlag("external")}
 	routes := []route{
 		{"GET /user", a.currentUser, operation{tag: tag, summary: "The caller", out: profileJSON{}}},
-		{"GET /users", a.listUsers, operation{tag: tag, summary: "Users", out: []profileJSON{},
+		{"GET /users", a.listUsers, operation{tag: tag, summary: "Users", out: []foundUserJSON{},
 			in: append([]param{inText("username"), inText("search").says("part of a user name or name; for administrators, of an address too"),
 				inFlag("active"), inFlag("exclude_active"), inFlag("blocked"), inFlag("external"), inFlag("exclude_external"), inFlag("humans"), inFlag("exclude_humans"),
 				inFlag("without_project_bots"), inFlag("admins").says("for administrators"), inTime("created_after"), inTime("created_before"),
@@ -68,6 +68,12 @@ type profileJSON struct {
 	CanCreateProject *bool   `json:"can_create_project,omitempty"`
 	NamespaceID      *int64  `json:"namespace_id,omitempty"`
 	IsAdmin          *bool   `json:"is_admin,omitempty"` // administrators only
+}
+
+// foundUserJSON is a user in a list, where only administrators see profiles.
+type foundUserJSON struct {
+	userJSON
+	*profileJSON
 }
 
 func (c *call) profileJSON(u *registry.User) profileJSON {

@@ -267,6 +267,7 @@ func (w *world) always(request *http.Request, a *answer) {
 	if request.Method == http.MethodHead && len(a.body) > 0 {
 		w.Errorf("%s: has a body", a.call)
 	}
+	w.described(request, a)
 	if a.status < 400 || request.Method == http.MethodHead || !strings.Contains(a.call, "/api/v4/") {
 		return
 	}

@@ -284,6 +284,27 @@ func TestMatrix(t *testing.T) {
 		}
 	})
 
+	w.sub("every route of the API is described, every part of it too", func(w *world) {
+		d, err := described()
+		if err != nil {
+			w.Fatal(err)
+		}
+		for _, pattern := range patterns(w) {
+			method, path, ok := strings.Cut(pattern, " ")
+			if !ok || !strings.HasPrefix(path, "/api/v4/") || strings.Contains(path, "/packages/") && !strings.Contains(path, "{package_id}") {
+				continue // a package manager's protocol, or none of the API's
+			}
+			if operation := d.Paths[path][strings.ToLower(method)]; operation == nil || operation.Summary == "" || len(operation.Tags) != 1 {
+				w.Errorf("the OpenAPI document has nothing to say of %q", pattern)
+			}
+		}
+		for _, tag := range d.Tags {
+			if tag.Description == "" {
+				w.Errorf("the tag %q has no description", tag.Name)
+			}
+		}
+	})
+
 	them := w.people()
 	callers := w.callers(them)
 	sites := map[kind][]*site{onServer: {w.site(onServer, harness.Private, "enabled", them)}}
