@@ -338,6 +338,8 @@ func (r *route) describe(method, path string) object {
 	switch {
 	case r.out == rawFile:
 		success["content"] = object{"application/octet-stream": object{}}
+		answers["206"] = object{"description": "The part that was asked for", "content": success["content"]}
+		answers["304"] = object{"description": "The client has it"}
 	case r.out != nil:
 		success["content"] = content(schemaOf(reflect.TypeOf(r.out)))
 	}
