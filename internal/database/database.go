@@ -315,6 +315,32 @@ func (db *DB) FileOfVersion(ctx context.Context, entries []int64, version string
 // Queries is how many were sent since the store was opened.
 func (db *DB) Queries() int64 { return db.queries.Load() }
 
+// FilesByDigest implements [registry.Store].
+func (db *DB) FilesByDigest(ctx context.Context, t registry.Type, sha256, name string) ([]registry.ProjectFile, error) {
+	type key struct {
+		t            registry.Type
+		sha256, name string
+	}
+	return answer(&db.answers, key{t, sha256, name}, func() (files []registry.ProjectFile, err error) {
+		ctx, cancel := db.bounded(ctx)
+		defer cancel()
+		rows, err := db.rows(ctx, "SELECT p.project_id, "+fileColumns+" FROM package_files f JOIN packages p ON p.id = f.package_id"+
+			" WHERE f.sha256 = $1 AND f.name = $2 AND f.status = 0 AND p.type = $3 AND "+installable+" ORDER BY f.id DESC", sha256, name, t)
+		if err != nil {
+			return nil, classify(err)
+		}
+		defer rows.Close()
+		for rows.Next() {
+			one := registry.ProjectFile{}
+			if err := rows.Scan(append([]any{&one.ProjectID}, fileFields(&one.File)...)...); err != nil {
+				return nil, classify(err)
+			}
+			files = append(files, one)
+		}
+		return files, classify(rows.Err())
+	})
+}
+
 // row and rows run one query on the readers, outside a transaction; compiled ones are not compiled again.
 func (db *DB) row(ctx context.Context, query string, args ...any) *sql.Row {
 	db.queries.Add(1)

@@ -42,16 +42,8 @@ func (t *tx) EntryByID(id int64) (*registry.Entry, error) {
 }
 
 func (t *tx) SearchEntries(f registry.EntryFilter) (entries []*registry.Entry, total int, err error) {
-	c := conditions{}
+	c := entryConditions(f)
 	c.add("e.latest_id <> 0")
-	c.add("e.type = $?", f.Type)
-	if f.Project != 0 {
-		c.add("e.project_id = $?", f.Project)
-	}
-	if f.Group != nil {
-		c.add("p.lineage LIKE $?", lineageText(f.Group.Lineage)+"%")
-	}
-	c.visible(f.Viewer, false)
 	if !findable(f.Terms) {
 		return nil, 0, nil
 	}
@@ -65,6 +57,48 @@ func (t *tx) SearchEntries(f registry.EntryFilter) (entries []*registry.Entry, t
 	entries, err = list(t, scanEntry, fmt.Sprintf("SELECT %s%s ORDER BY e.name, e.id LIMIT $%d OFFSET $%d", entryColumns, from, n+1, n+2),
 		append(c.args, f.Limit, f.Offset)...)
 	return entries, total, err
+}
+
+// entryConditions are those of entries e of projects p, but for the terms.
+func entryConditions(f registry.EntryFilter) *conditions {
+	c := &conditions{}
+	c.add("e.type = $?", f.Type)
+	if f.Project != 0 {
+		c.add("e.project_id = $?", f.Project)
+	}
+	if f.Group != nil {
+		c.add("p.lineage LIKE $?", lineageText(f.Group.Lineage)+"%")
+	}
+	c.visible(f.Viewer, false)
+	return c
+}
+
+func (t *tx) ProjectRevisions(f registry.EntryFilter) ([]registry.Revision, error) {
+	c := entryConditions(f)
+	var all []registry.Revision
+	err := t.each(func(row scanner) error {
+		r := registry.Revision{}
+		err := row.Scan(&r.ProjectID, &r.Revision)
+		r.EntryID = r.ProjectID
+		all = append(all, r)
+		return err
+	}, "SELECT e.project_id, CAST(SUM(e.revision) AS BIGINT) FROM entries e JOIN projects p ON p.id = e.project_id WHERE "+c.String()+
+		" GROUP BY e.project_id ORDER BY e.project_id", c.args...)
+	return all, err
+}
+
+func (t *tx) EachName(f registry.EntryFilter, yield func(name, spelling string) error) error {
+	c := entryConditions(f)
+	last := ""
+	return t.each(func(row scanner) error {
+		var name, spelling string
+		if err := row.Scan(&name, &spelling); err != nil || name == last {
+			return err
+		}
+		last = name
+		return yield(name, spelling)
+	}, "SELECT e.name, k.name FROM entries e JOIN projects p ON p.id = e.project_id JOIN packages k ON k.id = e.latest_id WHERE "+c.String()+
+		" ORDER BY e.name, k.id DESC", c.args...)
 }
 
 // conditions collects parts of a WHERE; "$?" in a part stands for the number of its next argument.
@@ -283,19 +317,39 @@ func (t *tx) Versions(entry int64) ([]*registry.Package, error) {
 func (t *tx) CreateFile(f *registry.File) error {
 	f.CreatedAt = now()
 	return t.insert(&f.ID, `
-		INSERT INTO package_files (package_id, name, size, md5, sha1, sha256, sha512, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
-		f.PackageID, f.Name, f.Size, f.MD5, f.SHA1, f.SHA256, f.SHA512, millis(f.CreatedAt))
+		INSERT INTO package_files (package_id, name, size, md5, sha1, sha256, sha512, created_at, facts) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
+		f.PackageID, f.Name, f.Size, f.MD5, f.SHA1, f.SHA256, f.SHA512, millis(f.CreatedAt), f.Facts)
 }
 
-const fileColumns = "f.id, f.package_id, f.name, f.status, f.size, f.md5, f.sha1, f.sha256, f.sha512, f.created_at, f.download_count"
+const fileColumns = "f.id, f.package_id, f.name, f.status, f.size, f.md5, f.sha1, f.sha256, f.sha512, f.created_at, f.download_count, f.facts"
 
 func scanFile(row scanner) (*registry.File, error) {
 	f := &registry.File{}
-	return f, row.Scan(&f.ID, &f.PackageID, &f.Name, &f.Status, &f.Size, &f.MD5, &f.SHA1, &f.SHA256, &f.SHA512, asTime{&f.CreatedAt}, &f.Downloads)
+	return f, row.Scan(fileFields(f)...)
+}
+
+func fileFields(f *registry.File) []any {
+	return []any{&f.ID, &f.PackageID, &f.Name, &f.Status, &f.Size, &f.MD5, &f.SHA1, &f.SHA256, &f.SHA512, asTime{&f.CreatedAt}, &f.Downloads, &f.Facts}
 }
 
 func (t *tx) Files(pkg int64) ([]*registry.File, error) {
 	return list(t, scanFile, "SELECT "+fileColumns+" FROM package_files f WHERE f.package_id = $1 AND f.status = 0 ORDER BY f.id", pkg)
+}
+
+func (t *tx) FileByName(pkg int64, name string) (*registry.File, error) {
+	return get(t, scanFile, "SELECT "+fileColumns+" FROM package_files f WHERE f.package_id = $1 AND f.name = $2 AND f.status = 0", pkg, name)
+}
+
+func (t *tx) EachFile(entries []int64, f func(*registry.Package, *registry.File) error) error {
+	set, args := in(nil, entries)
+	return t.each(func(row scanner) error {
+		p, one := &registry.Package{}, &registry.File{}
+		if err := row.Scan(append(packageFields(p), fileFields(one)...)...); err != nil {
+			return err
+		}
+		return f(p, one)
+	}, "SELECT "+packageColumns+", "+fileColumns+" FROM packages p JOIN package_files f ON f.package_id = p.id WHERE p.entry_id IN "+set+
+		" AND f.status = 0 AND "+installable+" ORDER BY f.id", args...)
 }
 
 func (t *tx) File(id int64) (*registry.File, error) {

@@ -362,6 +362,7 @@ type File struct {
 	PackageID int64
 	Name      string
 	Status    Status // Default or PendingDestruction
+	Facts     string // what the format's documents show of it besides, as the format writes it
 	Digests
 	CreatedAt time.Time
 	Downloads int64 // some seconds late

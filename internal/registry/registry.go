@@ -3,6 +3,7 @@ package registry
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 	"time"
 )
@@ -39,6 +40,7 @@ const LatestTag = "latest"
 type Publication struct {
 	Package   Package           // ProjectID, Type, Name, Version, Status and its message, CreatorID, PipelineID, Words
 	EntryName string            // Name in the format's canonical spelling
+	Grows     bool              // the version may be there already: its files are added to it
 	Claim     *Project          // set: name and version are claimed in the project's top-level namespace
 	Files     []PublicationFile // at least one
 	Fragments map[string][]byte // variant of index document → this version's own piece
@@ -49,6 +51,7 @@ type Publication struct {
 type PublicationFile struct {
 	Name    string
 	Content Staged
+	Facts   string // see [File]
 }
 
 // Publish makes a version visible, whole, in one transaction: when it returns nil, the version is durable and part of
@@ -60,6 +63,11 @@ type PublicationFile struct {
 // is visible; the caller discards what is staged in any case. Only a commit that fails leaves blobs, which nothing names.
 func (r *Registry) Publish(ctx context.Context, format Format, p *Publication) (err error) {
 	defer Wrap(&err, "Publish(%d, %q, %q)", p.Package.ProjectID, p.EntryName, p.Package.Version)
+	defer func() {
+		if errors.Is(err, errSame) { // the transaction was rolled back: not even the revision moved
+			err = nil
+		}
+	}()
 	return r.Store.Write(ctx, func(tx Tx) error {
 		pkg := &p.Package
 		entry, err := tx.TouchEntry(pkg.ProjectID, format.Type, p.EntryName)
@@ -79,11 +87,15 @@ func (r *Registry) Publish(ctx context.Context, format Format, p *Publication) (
 		if err := policy.protect(ctx, tx, pkg.ProjectID, push, format.Type, pkg.Name, p.EntryName); err != nil {
 			return err
 		}
-		if most := policy.MaxFiles(r.MaxFiles); most > 0 && int64(len(p.Files)) > most {
+		tags, detail := p.Tags, ""
+		files, grown, err := grow(tx, p, policy)
+		if err != nil {
+			return err
+		}
+		if most := policy.MaxFiles(r.MaxFiles); most > 0 && files > most {
 			return Errorf(TooLarge, "A package version has %d files at most", most)
 		}
-		tags, detail := p.Tags, ""
-		if policy.AllowsDuplicate(format.Type, pkg.Name, pkg.Version) {
+		if !grown && policy.AllowsDuplicate(format.Type, pkg.Name, pkg.Version) {
 			moved, replaced, err := makeWay(ctx, tx, policy, entry, pkg, p.EntryName)
 			if err != nil {
 				return err
@@ -92,7 +104,10 @@ func (r *Registry) Publish(ctx context.Context, format Format, p *Publication) (
 				detail = "in place of the one before"
 			}
 		}
-		if err := tx.CreatePackage(pkg); err != nil {
+		if !grown {
+			err = tx.CreatePackage(pkg)
+		}
+		if err != nil {
 			return err
 		}
 		for variant, body := range p.Fragments {
@@ -106,7 +121,7 @@ func (r *Registry) Publish(ctx context.Context, format Format, p *Publication) (
 			}
 		}
 		for _, file := range p.Files {
-			if err := tx.CreateFile(&File{PackageID: pkg.ID, Name: file.Name, Digests: file.Content.Digests()}); err != nil {
+			if err := tx.CreateFile(&File{PackageID: pkg.ID, Name: file.Name, Digests: file.Content.Digests(), Facts: file.Facts}); err != nil {
 				return err
 			}
 		}
@@ -117,6 +132,9 @@ func (r *Registry) Publish(ctx context.Context, format Format, p *Publication) (
 		}
 		if err != nil {
 			return err
+		}
+		if p.Grows {
+			detail = p.Files[0].Name
 		}
 		if err := tx.Record(&Event{Name: PackagePublished, ProjectID: pkg.ProjectID, Target: pkg.title(), Detail: detail}); err != nil {
 			return err
@@ -155,6 +173,54 @@ func makeWay(ctx context.Context, tx Tx, policy *Policy, entry *Entry, pkg *Pack
 	}
 	return tags, true, tx.MarkForDestruction(old.ID)
 }
+
+// grow finds the version that a publication adds files to, and takes those that it replaces out of sight. files is how
+// many the version will have. It returns errSame when the version has all of them already, and Conflict when it has
+// another content under one of their names, and duplicates are not allowed.
+func grow(tx Tx, p *Publication, policy *Policy) (files int64, grown bool, err error) {
+	files = int64(len(p.Files))
+	if !p.Grows {
+		return files, false, nil
+	}
+	existing, err := tx.PackageByVersion(p.Package.EntryID, p.Package.Version)
+	if KindOf(err) == NotFound {
+		return files, false, nil
+	}
+	if err != nil {
+		return 0, false, err
+	}
+	p.Package = *existing
+	_, had, err := tx.PageFiles(existing.ID, "id", false, 1, 0)
+	if err != nil {
+		return 0, false, err
+	}
+	same := 0
+	for _, file := range p.Files {
+		old, err := tx.FileByName(existing.ID, file.Name)
+		switch {
+		case KindOf(err) == NotFound:
+			continue
+		case err != nil:
+			return 0, false, err
+		case old.SHA256 == file.Content.Digests().SHA256:
+			same++
+		case !policy.AllowsDuplicate(existing.Type, existing.Name, existing.Version):
+			return 0, false, Errorf(Conflict, "File name has already been taken")
+		default:
+			if err := tx.MarkFile(old.ID); err != nil {
+				return 0, false, err
+			}
+			had--
+		}
+	}
+	if same == len(p.Files) {
+		return 0, false, errSame
+	}
+	return files + int64(had), true, nil
+}
+
+// errSame rolls a publish back that would change nothing.
+var errSame = errors.New("nothing changes")
 
 // raiseLatest sets an entry's latest version after one was added, without looking at the others.
 func raiseLatest(tx Tx, format Format, entry *Entry, p *Publication) error {

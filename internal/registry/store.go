@@ -24,6 +24,9 @@ type Store interface {
 	// FileOfVersion is the one file of a version, for formats that have one: where several entries hold the version,
 	// that of the newest package. It returns NotFound when there is none.
 	FileOfVersion(ctx context.Context, entries []int64, version string) (*File, error)
+	// FilesByDigest are the files with this SHA-256 and name in installable packages of a format, the newest first. It is
+	// without regard to rights.
+	FilesByDigest(ctx context.Context, t Type, sha256, name string) ([]ProjectFile, error)
 
 	// Ping tells whether the database answers.
 	Ping(ctx context.Context) error
@@ -170,6 +173,12 @@ type Tx interface {
 	EntryByID(id int64) (*Entry, error)
 	// SearchEntries lists entries that have a latest version, by name, and their total number.
 	SearchEntries(EntryFilter) (entries []*Entry, total int, err error)
+	// ProjectRevisions are the projects with entries that a filter selects, terms and pages aside, by id: in place of a
+	// revision, the sum of all their entries', which grows with each change of any of them.
+	ProjectRevisions(EntryFilter) ([]Revision, error)
+	// EachName yields the names that a filter selects, terms and pages aside, in their order and each once, with the
+	// spelling of its latest version.
+	EachName(f EntryFilter, yield func(name, spelling string) error) error
 
 	// HoldRoot is the top-level namespace of a project, which stays so until the transaction ends.
 	HoldRoot(project int64) (int64, error)
@@ -195,6 +204,9 @@ type Tx interface {
 	CreateFile(*File) error
 	Files(pkg int64) ([]*File, error)
 	File(id int64) (*File, error)
+	FileByName(pkg int64, name string) (*File, error)
+	// EachFile yields the files of the entries' installable packages, the oldest first.
+	EachFile(entries []int64, f func(*Package, *File) error) error
 	// PageFiles is a part of the files of a package, and their total number. order is id, created_at or file_name.
 	PageFiles(pkg int64, order string, descending bool, limit, offset int) (files []*File, total int, err error)
 
@@ -436,6 +448,12 @@ type Viewer struct {
 	External bool
 	Group    int64 // deploy tokens: everything below this group
 	Project  int64 // deploy tokens: this project; job tokens: as far as the user may see it, this project
+}
+
+// ProjectFile is a file and the project that has it.
+type ProjectFile struct {
+	File
+	ProjectID int64
 }
 
 // Login is a sign-in that a command-line client began and a person finishes in a browser.

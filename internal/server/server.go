@@ -25,7 +25,9 @@ import (
 	"packhouse/internal/blob"
 	"packhouse/internal/database"
 	"packhouse/internal/document"
+	"packhouse/internal/format"
 	"packhouse/internal/format/npm"
+	"packhouse/internal/format/pypi"
 	"packhouse/internal/registry"
 	"packhouse/internal/web"
 )
@@ -116,7 +118,7 @@ func New(ctx context.Context, config Config) (_ *Server, err error) {
 	if s.blobs, err = blob.OpenDisk(blobs); err != nil {
 		return nil, err
 	}
-	reg := &registry.Registry{Store: s.store, Blobs: s.blobs, Formats: []registry.Format{npm.Format}, MaxFile: config.MaxFile, MaxFiles: config.MaxFiles,
+	reg := &registry.Registry{Store: s.store, Blobs: s.blobs, Formats: []registry.Format{npm.Format, pypi.Format}, MaxFile: config.MaxFile, MaxFiles: config.MaxFiles,
 		DeletionDelay: config.DeletionDelay}
 	s.reg = reg
 	if err := s.firstStart(ctx, reg); err != nil {
@@ -126,6 +128,9 @@ func New(ctx context.Context, config Config) (_ *Server, err error) {
 	npmHandler := &npm.Handler{Registry: reg, Gate: s.gate, Documents: document.NewCache(config.DocumentCache), BaseURL: s.BaseURL,
 		MaxFile: config.MaxFile, MaxMetadata: config.MaxMetadata, Upstream: upstream.String()}
 	npmHandler.Routes(s.handle)
+	pypiHandler := &pypi.Handler{Finder: format.Finder{Registry: reg, Gate: s.gate, Type: registry.PyPI}, Documents: npmHandler.Documents, BaseURL: s.BaseURL,
+		MaxFile: config.MaxFile, MaxMetadata: config.MaxMetadata}
+	pypiHandler.Routes(s.handle)
 	api.New(reg, s.gate, s.BaseURL, config.Version, config.Revision).Routes(s.handleAPI)
 	(&web.Handler{Registry: reg, BaseURL: s.BaseURL}).Routes(s.handle)
 	s.operationRoutes()
