@@ -4,7 +4,8 @@
 #   yarn (1), yarn-berry, pnpm (12, the native one), pnpm10, bun
 #                                     pinned by test/tools/package-lock.json
 #   schemathesis, python-gitlab (its program gitlab)
-#                                     pinned by test/tools/requirements.txt
+#   pip, twine, uv, poetry, pdm, build
+#                                     pinned by test/tools/requirements.txt and packagers.txt
 #   initdb, pg_ctl, …, nginx, wrk     Debian packages
 #
 # The files go to a cache folder outside the tree; bin/tools gets one link (or
@@ -56,12 +57,10 @@ npm_clients() {
 	wrap yarn-berry node "$modules/@yarnpkg/cli-dist/bin/yarn.js"
 }
 
-# One virtual environment for all; bin/tools/python runs its interpreter.
-python_clients() {
-	command -v python3 >/dev/null || fail "python3 is missing: install Python 3.11 or later"
-	python3 -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' || fail "$(python3 --version) with its module venv is needed as 3.11 or later"
-	local pins=$root/test/tools/requirements.txt
-	local folder=$cache/python-clients-$({ python3 -VV; cat "$pins"; } | sha256sum | cut -c1-16)
+# environment NAME PINS CHECK makes the virtual environment $folder, in which CHECK, a Python statement, must run.
+environment() {
+	local pins=$root/test/tools/$2
+	folder=$cache/$1-$({ python3 -VV; cat "$pins"; } | sha256sum | cut -c1-16)
 	if [ ! -e "$folder/complete" ]; then
 		# An environment cannot be moved, so it is made in its place, by one run at a time.
 		exec {lock}>"$folder.lock"
@@ -70,15 +69,25 @@ python_clients() {
 			rm -rf "$folder"
 			python3 -m venv "$folder"
 			"$folder/bin/pip" install --quiet --disable-pip-version-check --require-hashes --requirement "$pins"
-			"$folder/bin/schemathesis" --version >/dev/null || fail "schemathesis does not run on this machine"
-			"$folder/bin/python" -c 'import gitlab' || fail "python-gitlab does not run on this machine"
+			"$folder/bin/python" -c "$3" || fail "what test/tools/$2 names does not run on this machine"
 			touch "$folder/complete"
 		fi
 		exec {lock}>&-
 	fi
+}
+
+# What tests drive the API with, and the package managers: their dependencies do not go together.
+python_clients() {
+	command -v python3 >/dev/null || fail "python3 is missing: install Python 3.11 or later"
+	python3 -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' || fail "$(python3 --version) with its module venv is needed as 3.11 or later"
+	local folder program
+	environment python-clients requirements.txt 'import gitlab, schemathesis'
 	wrap python "$folder/bin/python" # by a link it would not find its environment
 	link gitlab "$folder/bin/gitlab"
 	link schemathesis "$folder/bin/schemathesis"
+	environment python-packagers packagers.txt 'import build, hatchling, pypi_simple, setuptools'
+	wrap python-packaging "$folder/bin/python"
+	for program in pip twine uv poetry pdm pyproject-build; do link "$program" "$folder/bin/$program"; done
 }
 
 # Where Debian packages put their programs, newest PostgreSQL last.
@@ -160,5 +169,7 @@ printf '%-13s %s\n' \
 	pnpm "$(./pnpm --version) and $(./pnpm10 --version)" bun "$(./bun --version)" \
 	schemathesis "$(./schemathesis --version | awk '{print $NF}')" \
 	python-gitlab "$(./python -c 'import gitlab; print(gitlab.__version__)')" \
+	pip "$(./pip --version | cut -d' ' -f2)" twine "$(./twine --version | awk 'NR == 1 {print $3}')" uv "$(./uv --version | cut -d' ' -f2)" \
+	poetry "$(./poetry --version | tr -dc 0-9.)" pdm "$(./pdm --version | awk '{print $NF}')" \
 	postgres "$(./postgres --version | cut -d' ' -f3)" nginx "$(./nginx -v 2>&1 | cut -d/ -f2)" \
 	wrk "$({ ./wrk -v || true; } 2>&1 | awk 'NR == 1 {print $2}')"

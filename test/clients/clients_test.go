@@ -25,7 +25,7 @@ import (
 // Node.js, are installed by "make tools".
 var (
 	preinstalled = []string{"node", "npm"}
-	installed    = []string{"yarn", "yarn-berry", "pnpm", "pnpm10", "bun", "python", "gitlab"}
+	installed    = []string{"yarn", "yarn-berry", "pnpm", "pnpm10", "bun", "python", "gitlab", "python-packaging", "pip", "twine", "uv", "poetry", "pdm", "pyproject-build"}
 )
 
 // shared is the server of all scripts that do not ask for one of their own.
@@ -113,6 +113,12 @@ func setup(env *testscript.Env) error {
 		"YARN_GLOBAL_FOLDER":    filepath.Join(cache, "berry"),
 		"BUN_INSTALL_CACHE_DIR": filepath.Join(cache, "bun"),
 
+		"PIP_DISABLE_PIP_VERSION_CHECK": "1",
+		"UV_PYTHON_DOWNLOADS":           "never",
+		"PYTHON_KEYRING_BACKEND":        "keyring.backends.null.Keyring",
+		"PDM_CHECK_UPDATE":              "0",
+		"COLUMNS":                       "200", // or their sentences are broken into lines
+
 		// Nothing but the server is within reach.
 		"HTTP_PROXY":  "http://127.0.0.1:1",
 		"HTTPS_PROXY": "http://127.0.0.1:1",
@@ -144,6 +150,8 @@ func setup(env *testscript.Env) error {
 //	GROUP_URL, INSTANCE_URL      the group and the instance
 //	PRIVATE_PATH_URL             the private project by its encoded path
 //	TEAM_URL, NESTED_URL         a private subgroup and its project, by their paths
+//	PUBLIC_PYPI, PRIVATE_PYPI, PRIVATE_PATH_PYPI, GROUP_PYPI
+//	                             paths of the same for PyPI, without a slash at the end
 //	URL, HOST                    base URL of the server; its host and port, as .npmrc needs them
 //	ROOT_TOKEN                   token of the administrator
 //	USERNAME, PASSWORD, TOKEN    a maintainer of the group; personal access token
@@ -223,5 +231,9 @@ func world(s *harness.Server, setenv func(key, value string)) error {
 	setenv("TEAM_URL", fmt.Sprintf("%s/api/v4/groups/%s/-/packages/npm/", s.URL, url.PathEscape(team.FullPath)))
 	setenv("GROUP_URL", fmt.Sprintf("%s/api/v4/groups/%d/-/packages/npm/", s.URL, group.ID))
 	setenv("INSTANCE_URL", s.URL+"/api/v4/packages/npm/")
+	setenv("PUBLIC_PYPI", fmt.Sprintf("/api/v4/projects/%d/packages/pypi", public.ID))
+	setenv("PRIVATE_PYPI", fmt.Sprintf("/api/v4/projects/%d/packages/pypi", private.ID))
+	setenv("PRIVATE_PATH_PYPI", fmt.Sprintf("/api/v4/projects/%s/packages/pypi", url.PathEscape(private.PathWithNamespace)))
+	setenv("GROUP_PYPI", fmt.Sprintf("/api/v4/groups/%d/-/packages/pypi", group.ID))
 	return err
 }
