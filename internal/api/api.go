@@ -68,6 +68,7 @@ func (a *API) routes() []route {
 		a.cleanupRoutes(),
 		a.downloadRoutes(),
 		a.packageRoutes(),
+		a.yankRoutes(),
 	)
 }
 
