@@ -61,6 +61,7 @@ type site struct {
 	group      group  // what the site is, or in which it lies
 	project    project
 	pack       pack
+	dist       distribution
 	ids        map[string]any // what stands for the {names} of patterns
 	sync.Mutex
 	credentials map[string]credential // of the callers, by name
@@ -267,7 +268,7 @@ func (s *site) level(level int) int {
 
 func TestMatrix(t *testing.T) {
 	w := own(t, harness.Config{Args: []string{"--log-requests", "errors"}})
-	rows := slices.Concat(serverRows(), apiRows(), peopleRows(), packageRows(), npmRows(), policyRows(), upkeepRows(), placeRows())
+	rows := slices.Concat(serverRows(), apiRows(), peopleRows(), packageRows(), npmRows(), policyRows(), upkeepRows(), placeRows(), pypiRows())
 	w.sub("every route has a row", func(w *world) {
 		unknown := map[string]bool{}
 		for _, r := range rows {
