@@ -100,7 +100,7 @@ func (l *listing) listed() bool {
 func (l *listing) restrict(c *conditions, table string) {
 	c.add(table + ".project_id IN " + numbers(l.projects))
 	if table == "k" && l.listed() {
-		c.add("k.status IN (0, 3, 5)") // in the words of the indexes, so that they are known to fit
+		c.add("(k.status = 0 OR k.status = 3 OR k.status = 5)") // in the words of the indexes, so that they are known to fit
 	}
 	if !l.listed() || len(l.Statuses) < len(registry.Listed) {
 		c.add(table + ".status IN " + numbers(l.Statuses))
@@ -116,7 +116,7 @@ func (l *listing) restrict(c *conditions, table string) {
 	case l.Version == "" && !l.Versionless:
 		c.add("n.versioned")
 	}
-	c.contain(table+".name_key", l.Terms)
+	l.contain(c, table+".name_key", l.Terms)
 }
 
 // count is how many packages the list has.
@@ -214,32 +214,25 @@ func (l *listing) page(order registry.PackageOrder, total, limit, offset int) (i
 	if err != nil {
 		return nil, err
 	}
-	direction := " ASC"
-	if descending {
-		direction = " DESC"
-	}
-	by := "k.id" + direction
-	if o.column != "" {
-		by = o.column + direction + ", " + by
-	}
 	n := len(c.args)
 	err = l.each(func(row scanner) error {
 		var id int64
 		err := row.Scan(&id)
 		ids = append(ids, id)
 		return err
-	}, fmt.Sprintf("SELECT k.id FROM packages k%s WHERE %s ORDER BY %s LIMIT $%d OFFSET $%d", index, c.String(), by, n+1, n+2), append(c.args, limit, offset)...)
+	}, fmt.Sprintf("SELECT k.id FROM packages k%s WHERE %s ORDER BY %s LIMIT $%d OFFSET $%d", index, c.String(), orderBy(o.column, "k.id", descending), n+1, n+2),
+		append(c.args, limit, offset)...)
 	if turned {
 		slices.Reverse(ids)
 	}
 	return ids, err
 }
 
-// What it costs to look at a package: one that a scan passes is 1.
+// What it costs to look at a package, where one that a scan passes is 1.
 const (
-	costOfTerm     = 1  // for each term that must occur in its name
-	costOfRow      = 3  // one that an index without the filtered columns passes
-	costOfGathered = 12 // to find it by its name, and to sort it
+	costOfTerm     = 1  // more, for each term that must occur in the name
+	costOfRow      = 3  // in a scan without an index that holds what is filtered by
+	costOfGathered = 20 // to find it by its name, and to sort it
 )
 
 // way decides how the first need packages of a list that has total are found. It returns what follows the table's name
@@ -254,11 +247,16 @@ func (l *listing) way(order registry.PackageOrder, total, need int, c *condition
 		return "", err
 	}
 	index = orders[order].index
-	cost := need * stored / total * (1 + costOfTerm*len(l.Terms))
+	passed := need * stored / total // when they lie as thick everywhere
+	if len(l.Terms) > 0 && (order == registry.ByName || order == registry.ByType) || l.Type != "" && order == registry.ByName {
+		passed = stored // when they lie together: names that begin alike have more alike, also their type
+	}
+	cost := passed * (1 + costOfTerm*len(l.Terms))
 	if index == "" {
 		cost *= costOfRow
 	}
-	if order == registry.ByCreation && len(l.projects) == 1 && l.Version == "" && l.Type == "" && len(l.Terms) == 0 && costOfRow*need < cost {
+	everything := l.Version == "" && l.Type == "" && len(l.Terms) == 0 && len(l.Statuses) == len(registry.Listed)
+	if order == registry.ByCreation && len(l.projects) == 1 && everything && costOfRow*need < cost {
 		index, cost = "packages_project", costOfRow*need
 	}
 	if cost <= costOfGathered*total {
@@ -270,9 +268,8 @@ func (l *listing) way(order registry.PackageOrder, total, need int, c *condition
 	names := conditions{args: c.args}
 	l.restrict(&names, "n")
 	c.args = names.args
-	c.add("k.status <> 4") // in the words of the index
-	c.add("k.entry_id IN (SELECT n.entry_id FROM package_names n WHERE " + names.String() + ")")
-	return l.using("packages_version"), l.steer("seqscan, hashjoin, mergejoin")
+	c.add("k.name IN (SELECT n.name FROM package_names n WHERE " + names.String() + ")")
+	return l.using("packages_by_name"), l.steer("seqscan, hashjoin, mergejoin")
 }
 
 // using makes SQLite take an index, which it would choose without knowing the data; without one, the table.
@@ -313,17 +310,37 @@ func numbers[T ~int | ~int64](values []T) string {
 	return "(" + strings.Join(texts, ", ") + ")"
 }
 
-// PageFiles implements [registry.Tx].
-func (t *tx) PageFiles(pkg int64, order string, descending bool, limit, offset int) ([]*registry.File, int, error) {
-	column, known := map[string]string{"id": "f.id", "created_at": "f.created_at, f.id", "file_name": "f.name, f.id"}[order]
+// PageFiles implements [registry.Tx]. Which files are on the page is found in an index, from the end that is nearer.
+func (t *tx) PageFiles(pkg int64, order string, descending bool, limit, offset int) (files []*registry.File, total int, err error) {
+	column, known := map[string]string{"id": "", "created_at": "f.created_at", "file_name": "f.name"}[order]
 	if !known {
 		return nil, 0, fmt.Errorf("files have no order %q", order)
 	}
-	if descending {
-		column = strings.ReplaceAll(column, ",", " DESC,") + " DESC"
+	const from = " FROM package_files f WHERE f.package_id = $1 AND f.status = 0"
+	err = t.row(func(row scanner) error { return row.Scan(&total) }, "SELECT COUNT(*)"+from, pkg)
+	if err != nil || offset >= total {
+		return nil, total, err
 	}
-	c := conditions{}
-	c.add("f.package_id = $?", pkg)
-	c.add("f.status = 0")
-	return page(t, scanFile, fileColumns, "package_files f", &c, column, limit, offset)
+	limit = min(limit, total-offset)
+	turned := offset > total-offset-limit
+	if turned {
+		descending, offset = !descending, total-offset-limit
+	}
+	var ids []int64
+	err = t.each(func(row scanner) error {
+		var id int64
+		err := row.Scan(&id)
+		ids = append(ids, id)
+		return err
+	}, "SELECT f.id"+from+" ORDER BY "+orderBy(column, "f.id", descending)+" LIMIT $2 OFFSET $3", pkg, limit, offset)
+	if err != nil {
+		return nil, 0, err
+	}
+	if turned {
+		slices.Reverse(ids)
+	}
+	set, args := in(nil, ids)
+	files, err = list(t, scanFile, "SELECT "+fileColumns+" FROM package_files f WHERE f.id IN "+set, args...)
+	slices.SortFunc(files, func(a, b *registry.File) int { return cmp.Compare(slices.Index(ids, a.ID), slices.Index(ids, b.ID)) })
+	return files, total, err
 }

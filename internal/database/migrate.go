@@ -37,19 +37,28 @@ var dialectWords = map[dialect]*strings.Replacer{
 		"{{postgres}}", "", "{{end_postgres}}", ""),
 }
 
-// migrate brings the schema up to date. Processes that start at once on one database take turns.
-func (db *DB) migrate(ctx context.Context) error {
+// migrationsOf are the migrations in the words of a dialect.
+func migrationsOf(d dialect) (fs.FS, error) {
 	files := fstest.MapFS{}
 	names, err := fs.Glob(migrations, "migrations/*.sql")
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, name := range names {
 		text, err := migrations.ReadFile(name)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		files[strings.TrimPrefix(name, "migrations/")] = &fstest.MapFile{Data: []byte(dialectWords[db.dialect].Replace(string(text)))}
+		files[strings.TrimPrefix(name, "migrations/")] = &fstest.MapFile{Data: []byte(dialectWords[d].Replace(string(text)))}
+	}
+	return files, nil
+}
+
+// migrate brings the schema up to date. Processes that start at once on one database take turns.
+func (db *DB) migrate(ctx context.Context) error {
+	files, err := migrationsOf(db.dialect)
+	if err != nil {
+		return err
 	}
 	gooseDialect, options := goose.DialectSQLite3, []goose.ProviderOption{}
 	if db.dialect == sqliteDialect {

@@ -47,7 +47,7 @@ func (t *tx) SearchEntries(f registry.EntryFilter) (entries []*registry.Entry, t
 	if !findable(f.Terms) {
 		return nil, 0, nil
 	}
-	c.contain("e.search", f.Terms)
+	t.contain(c, "e.search", f.Terms)
 	from := " FROM entries e JOIN projects p ON p.id = e.project_id WHERE " + c.String()
 	err = t.each(func(row scanner) error { return row.Scan(&total) }, "SELECT COUNT(*)"+from, c.args...)
 	if err != nil || total == 0 {
@@ -174,10 +174,14 @@ func (c *conditions) groupMember(x string, user int64, least registry.Level) str
 	})
 }
 
-// contain demands that every term occurs in a column of lower-case text.
-func (c *conditions) contain(column string, terms []string) {
+// contain demands that every term occurs in a column of lower-case text. Each database has a way that is the faster one.
+func (t *tx) contain(c *conditions, column string, terms []string) {
 	for _, term := range terms {
-		c.add(column+` LIKE $? ESCAPE '\'`, "%"+escapeLike(strings.ToLower(term))+"%")
+		if term = strings.ToLower(term); t.db.dialect == sqliteDialect {
+			c.add("INSTR("+column+", $?) > 0", term)
+		} else {
+			c.add(column+` LIKE $? ESCAPE '\'`, "%"+escapeLike(term)+"%")
+		}
 	}
 }
 

@@ -46,8 +46,11 @@ func Create() (url string, drop func() error, err error) {
 		return "", nil, err
 	}
 	name := "t_" + strings.ToLower(rand.Text())
-	if _, err := c.admin.Exec("CREATE DATABASE " + name); err != nil {
-		return "", nil, fmt.Errorf("databasetest: %w", err)
+	// In the order of a language, where this PostgreSQL knows any: a query that means the order of bytes has to say so.
+	if _, err := c.admin.Exec("CREATE DATABASE " + name + " TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'en'"); err != nil {
+		if _, err := c.admin.Exec("CREATE DATABASE " + name); err != nil {
+			return "", nil, fmt.Errorf("databasetest: %w", err)
+		}
 	}
 	return c.url(name), func() error {
 		// FORCE: a test that failed may have left connections.
