@@ -21,6 +21,7 @@ import (
 func TestRunGivesEveryFigure(t *testing.T) {
 	o := options{
 		versions: 45, readVersions: 20, freshVersions: []int{20}, publishers: 3, each: 4, large: 6 << 20,
+		listPackages: 200, listRequests: 1,
 		rounds: 1, duration: 100 * time.Millisecond, connections: 4,
 		starts: 1, settle: time.Millisecond, quiet: time.Millisecond,
 		wrk:  false, // has no time shorter than a second
@@ -81,6 +82,14 @@ func TestRunGivesEveryFigure(t *testing.T) {
 		{"npm.fresh.20.full", packhouse + " / " + packhouse + ", again"},
 		{"memory.quiet", packhouse},
 		{"memory.quiet.anonymous", packhouse},
+	}
+	for _, scope := range []string{"project", "group"} {
+		for _, r := range listRows(1) {
+			want = append(want, row{"lists." + scope + "." + r.id, packhouse + ", SQLite / " + packhouse + ", PostgreSQL"})
+		}
+		if scope == "project" {
+			want = append(want, row{"lists.project.files", packhouse + ", SQLite / " + packhouse + ", PostgreSQL"})
+		}
 	}
 	if diff := cmp.Diff(want, rows); diff != "" {
 		t.Errorf("figures (-want +got):\n%s", diff)
@@ -198,6 +207,9 @@ func TestVerdict(t *testing.T) {
 		{"ratio above its bound", add(6, 10), "ratio", ">=", 0.5, &verdict{"ratio", ">=", 0.5, true}},
 		{"ratio below it", add(4, 10), "ratio", ">=", 0.5, &verdict{"ratio", ">=", 0.5, false}},
 		{"ratio to nothing", add(4), "ratio", ">=", 0.5, nil},
+		{"each at its bound", add(20, 20), "each", "<=", 20, &verdict{"each", "<=", 20, true}},
+		{"the second over it", add(19, 21), "each", "<=", 20, &verdict{"each", "<=", 20, false}},
+		{"the first over it", add(21, 19), "each", "<=", 20, &verdict{"each", "<=", 20, false}},
 	} {
 		test.f.goal(test.on, test.op, test.bound)
 		if diff := cmp.Diff(test.want, test.f.Goal); diff != "" {

@@ -42,6 +42,8 @@ type options struct {
 	publishers    int           // clients that publish at the same time
 	each          int           // versions that each of them publishes
 	large         int64         // bytes of the large file
+	listPackages  int           // of the store whose lists are read
+	listRequests  int           // of each kind of page, at least
 	rounds        int           // of each system in a comparison; they alternate
 	duration      time.Duration // of one round
 	connections   int           // of the load generator
@@ -56,6 +58,7 @@ type options struct {
 func full() options {
 	return options{
 		versions: 2000, readVersions: 500, freshVersions: []int{500, 2000}, publishers: 8, each: 250, large: 1 << 30,
+		listPackages: 100_000, listRequests: 200,
 		rounds: 3, duration: 5 * time.Second, connections: 16,
 		starts: 10, settle: 2 * time.Second, quiet: 90 * time.Second, wrk: true,
 	}
@@ -64,6 +67,7 @@ func full() options {
 func quick() options {
 	o := full()
 	o.versions, o.each, o.freshVersions, o.large = 300, 40, []int{500}, 128<<20
+	o.listPackages, o.listRequests = 10_000, 50
 	o.rounds, o.duration, o.starts, o.quiet = 1, time.Second, 3, 5*time.Second
 	return o
 }
@@ -139,6 +143,7 @@ var steps = []step{
 	{"npm-tarball", npmTarball},
 	{"npm-fresh", npmFresh},
 	{"quiet", quiet},
+	{"lists", lists},
 }
 
 func stepNames() (names []string) {

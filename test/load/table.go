@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"text/tabwriter"
 )
@@ -54,7 +55,7 @@ type sample struct {
 
 // verdict says whether the value or the ratio of a figure is where it must be.
 type verdict struct {
-	On    string  `json:"on"` // "value" or "ratio"
+	On    string  `json:"on"` // "value", "ratio", or "each" system's value
 	Op    string  `json:"op"` // "<=" or ">="
 	Bound float64 `json:"bound"`
 	Met   bool    `json:"met"`
@@ -79,13 +80,19 @@ func (r *report) add(f *figure) *figure {
 // goal sets where a figure must be. Without the thing to measure against there
 // is no verdict on a ratio.
 func (f *figure) goal(on, op string, bound float64) {
-	got := f.Samples[0].Value
-	if on == "ratio" {
-		if got = f.Ratio; got == 0 {
+	got := []float64{f.Samples[0].Value}
+	switch on {
+	case "ratio":
+		if got[0] = f.Ratio; f.Ratio == 0 {
 			return
 		}
+	case "each":
+		for _, s := range f.Samples[1:] {
+			got = append(got, s.Value)
+		}
 	}
-	f.Goal = &verdict{On: on, Op: op, Bound: bound, Met: op == "<=" && got <= bound || op == ">=" && got >= bound}
+	met := func(value float64) bool { return op == "<=" && value <= bound || op == ">=" && value >= bound }
+	f.Goal = &verdict{On: on, Op: op, Bound: bound, Met: !slices.ContainsFunc(got, func(value float64) bool { return !met(value) })}
 }
 
 func (r *report) writeJSON(file string) error {
