@@ -311,10 +311,10 @@ func others(success int, scopes ...string) func(identity, *site) int {
 	}
 }
 
-// residents is for what every user does but external ones.
+// residents is for what every user does but external ones and bots.
 func residents(success int) func(identity, *site) int {
 	return func(id identity, s *site) int {
-		if status := users(success, "api")(id, s); status != success || !id.external {
+		if status := users(success, "api")(id, s); status != success || !id.external && !id.bot {
 			return status
 		}
 		return http.StatusForbidden

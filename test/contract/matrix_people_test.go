@@ -41,11 +41,24 @@ func keepsTokens(level, success, refusal int, scopes ...string) func(identity, *
 			return http.StatusForbidden
 		case !id.known(s):
 			return http.StatusNotFound
-		case id.level >= level:
+		case id.level >= level && !id.bot: // a bot makes no bots, nor tokens of others
 			return success
 		}
 		return refusal
 	}
+}
+
+// rotatesAccess is for an access token that rotates itself, in its own place.
+func rotatesAccess(id identity, s *site) int {
+	switch {
+	case !id.bot:
+		return rotatesItself(http.StatusMethodNotAllowed)(id, s)
+	case id.home:
+		return http.StatusOK
+	case !id.known(s):
+		return http.StatusNotFound
+	}
+	return http.StatusUnauthorized
 }
 
 // rotatesItself is for a token that rotates itself, where kinds of token are told apart.
@@ -63,6 +76,14 @@ func rotatesItself(success int) func(identity, *site) int {
 		}
 		return success
 	}
+}
+
+// people201 is for what every user makes for themselves, and no bot.
+func people201(id identity, s *site) int {
+	if id.bot {
+		return http.StatusForbidden
+	}
+	return users(http.StatusCreated, "api")(id, s)
 }
 
 func peopleRows() []row {
@@ -106,7 +127,7 @@ func peopleRows() []row {
 		onUser("POST /users/{id}/impersonation_tokens", "makes a token to act as a user", 201, "", map[string]any{"name": "n", "scopes": []string{"api"}},
 			func(w *world, path string) bool { return w.lists(path+"/impersonation_tokens", "name", "n") }),
 
-		{pattern: "POST /api/v4/user/personal_access_tokens", does: "makes a token that does next to nothing", want: users(201, "api"), try: func(*world, *site, *caller) attempt {
+		{pattern: "POST /api/v4/user/personal_access_tokens", does: "makes a token that does next to nothing", want: people201, try: func(*world, *site, *caller) attempt {
 			return attempt{call: call{method: "POST", path: "/api/v4/user/personal_access_tokens", body: map[string]any{"name": "n", "scopes": []string{"self_rotate"}}}}
 		}},
 		{pattern: "POST /api/v4/personal_access_tokens/self/rotate", does: "rotates the token they came with", own: true, want: rotatesItself(200), try: func(*world, *site, *caller) attempt {
@@ -177,7 +198,7 @@ func peopleRows() []row {
 			}},
 			reads(in.kind, "GET "+all+"/access_tokens", "lists the access tokens", keepsTokens(in.least, 200, 401, "api", "read_api")),
 			creates(in.kind, "POST "+in.path+"/access_tokens", "creates an access token", keepsTokens(in.least, 201, 400, "api"), "/access_tokens", map[string]any{"scopes": []string{"api"}, "access_level": 10}),
-			row{pattern: "POST " + all + "/access_tokens/self/rotate", does: "rotates the access token that is none", at: in.kind, want: rotatesItself(405), try: func(_ *world, s *site, _ *caller) attempt {
+			row{pattern: "POST " + all + "/access_tokens/self/rotate", does: "rotates the access token they came with", at: in.kind, own: true, want: rotatesAccess, try: func(_ *world, s *site, _ *caller) attempt {
 				return attempt{call: call{method: "POST", path: "/api/v4" + s.here() + "/access_tokens/self/rotate"}}
 			}},
 		)

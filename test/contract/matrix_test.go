@@ -93,6 +93,8 @@ type identity struct {
 	top      int      // at the group above all
 	packages bool     // a deploy or job token
 	job      bool
+	bot      bool // with an access token of the site's project or group
+	home     bool // which is the site itself
 }
 
 const adminLevel = 60
@@ -222,6 +224,32 @@ func (w *world) callers(them people) []*caller {
 			"name": "old", "scopes": []string{"api"}, "expires_at": time.Now().AddDate(0, 0, -2).Format(time.DateOnly)}, &made)
 		return private(made.Token)
 	}, same(identity{refused: 401}))
+
+	var once sync.Once
+	var blocked credential
+	add("an owner who is blocked", func(w *world, _ *site) credential {
+		once.Do(func() {
+			u := them["a blocked owner"]
+			blocked = private(w.personal(u, "api"))
+			w.send(call{method: "POST", path: fmt.Sprintf("/api/v4/users/%d/block", u.ID), as: w.root()}).must(w, http.StatusCreated)
+		})
+		return blocked
+	}, same(identity{refused: 403}))
+
+	// A bot is a member of what its token was made in.
+	bots := func(who string, in func(*site) string, is func(*site) identity) {
+		add(who, func(w *world, s *site) credential {
+			var made harness.Token
+			w.make(in(s)+"/access_tokens", map[string]any{"name": "bot", "scopes": []string{"api"}, "access_level": 40}, &made)
+			return private(made.Token)
+		}, is)
+	}
+	bots("the project's access token", func(s *site) string { return fmt.Sprintf("/projects/%d", s.project.ID) }, func(s *site) identity {
+		return identity{user: true, scopes: []string{"api"}, bot: true, home: s.kind == inProjects, level: map[bool]int{true: 40}[s.kind == inProjects], inside: 40}
+	})
+	bots("the group's access token", func(s *site) string { return s.group.path() }, func(s *site) identity {
+		return identity{user: true, scopes: []string{"api"}, bot: true, home: s.kind == inGroups, level: s.level(40)}
+	})
 
 	// A deploy token can reach as far as its scopes do, in its own project or group.
 	deploys := func(who, scope string, in func(*site) string, reaches func(*site) bool) {
