@@ -88,7 +88,7 @@ func (r *Registry) Publish(ctx context.Context, format Format, p *Publication) (
 			return err
 		}
 		tags, detail := p.Tags, ""
-		files, grown, err := grow(tx, p, policy)
+		files, grown, err := grow(ctx, tx, p, policy)
 		if err != nil {
 			return err
 		}
@@ -176,8 +176,8 @@ func makeWay(ctx context.Context, tx Tx, policy *Policy, entry *Entry, pkg *Pack
 
 // grow finds the version that a publication adds files to, and takes those that it replaces out of sight. files is how
 // many the version will have. It returns errSame when the version has all of them already, and Conflict when it has
-// another content under one of their names, and duplicates are not allowed.
-func grow(tx Tx, p *Publication, policy *Policy) (files int64, grown bool, err error) {
+// another content under one of their names, and duplicates are not allowed. Whoever may not delete may not replace.
+func grow(ctx context.Context, tx Tx, p *Publication, policy *Policy) (files int64, grown bool, err error) {
 	files = int64(len(p.Files))
 	if !p.Grows {
 		return files, false, nil
@@ -207,6 +207,9 @@ func grow(tx Tx, p *Publication, policy *Policy) (files int64, grown bool, err e
 		case !policy.AllowsDuplicate(existing.Type, existing.Name, existing.Version):
 			return 0, false, Errorf(Conflict, "File name has already been taken")
 		default:
+			if err := policy.protect(ctx, tx, existing.ProjectID, destroy, existing.Type, existing.Name, p.EntryName); err != nil {
+				return 0, false, err
+			}
 			if err := tx.MarkFile(old.ID); err != nil {
 				return 0, false, err
 			}

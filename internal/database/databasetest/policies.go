@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -276,6 +277,11 @@ func testProtected(t *testing.T, s *store) {
 			files := find(s, func(tx registry.Tx) ([]*registry.File, error) { return tx.Files(pkg.ID) })
 			return s.DeleteFile(ctx, pkg.ID, files[0].ID, anybody)
 		}},
+		{"replace a file", false, func(ctx context.Context, pkg *registry.Package) error {
+			pub := publication(p, pkg.Name, pkg.Version)
+			pub.Grows, pub.Files[0].Content = true, newContent("other bytes")
+			return s.Publish(ctx, format, pub)
+		}},
 		{"replace", false, func(ctx context.Context, pkg *registry.Package) error {
 			return s.Publish(ctx, format, publication(p, pkg.Name, pkg.Version))
 		}},
@@ -302,7 +308,7 @@ func testProtected(t *testing.T, s *store) {
 				err := deed.do(as(who), pkg)
 				may := slices.Contains(test.may[deed.push], who)
 				// A replacement is a publish too.
-				if deed.name == "replace" {
+				if strings.HasPrefix(deed.name, "replace") {
 					may = may && slices.Contains(test.may[true], who)
 				}
 				if may {
