@@ -108,7 +108,9 @@ func sweep(stagings string) error {
 		}
 		err := os.RemoveAll(path)
 		lock.Close()
-		if err != nil {
+		// Not empty: its process lives after all, and makes its lock file at this moment. It goes on in the folder, or,
+		// when the file was removed, begins anew.
+		if err != nil && !errors.Is(err, syscall.ENOTEMPTY) {
 			return err
 		}
 	}
