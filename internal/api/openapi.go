@@ -276,12 +276,9 @@ func (r *route) describe(method, path string) object {
 	}
 	statuses := append([]int{http.StatusBadRequest, http.StatusTooManyRequests, http.StatusServiceUnavailable}, r.also...)
 	if !r.noLogin {
-		statuses = append(statuses, http.StatusUnauthorized, http.StatusForbidden)
+		statuses = append(statuses, http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound) // 404 is also for sudo as nobody there is
 	} else {
 		op["security"] = []object{}
-	}
-	if len(parameters) > 0 {
-		statuses = append(statuses, http.StatusNotFound)
 	}
 	if method == http.MethodGet || method == http.MethodDelete {
 		for _, p := range r.in {

@@ -92,7 +92,7 @@ func (w *world) described(request *http.Request, a *answer) {
 		w.Fatal(err)
 	}
 	path, ok := d.fits(request.URL.EscapedPath())
-	if !ok {
+	if !ok || protocols.MatchString(request.URL.Path) {
 		return
 	}
 	method := strings.ToLower(request.Method)
@@ -150,6 +150,9 @@ func (d *openAPI) holds(method, path string, head bool, a *answer) error {
 	}
 	return resolved.Validate(body)
 }
+
+// protocols are the paths of package managers, which the document leaves to them.
+var protocols = regexp.MustCompile(`/packages/(npm|pypi)(/|$)`)
 
 var paging = regexp.MustCompile(`^(X-Page|X-Per-Page|X-Prev-Page|X-Next-Page|X-Total|X-Total-Pages|Link)$`)
 
