@@ -68,7 +68,7 @@ var tokenTypes = map[registry.TokenKind]string{registry.PersonalToken: "Personal
 
 func newEventJSON(e *registry.Event) eventJSON {
 	subject, _, _ := strings.Cut(e.Name, "_")
-	message := strings.ReplaceAll(e.Name, "_", " ")
+	message := strings.ReplaceAll(strings.TrimPrefix(e.Name, "package_registry_"), "_", " ")
 	message = strings.ToUpper(message[:1]) + message[1:]
 	if e.Detail != "" {
 		message += ": " + e.Detail

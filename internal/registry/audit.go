@@ -53,8 +53,8 @@ type Event struct {
 
 // Names of events.
 const (
-	PackagePublished   = "package_published"
-	PackageDeleted     = "package_deleted"
+	PackagePublished   = "package_registry_package_published"
+	PackageDeleted     = "package_registry_package_deleted"
 	PackageChanged     = "package_changed" // deprecated, tagged, yanked
 	PackageFileDeleted = "package_file_deleted"
 	CleanupRequested   = "package_cleanup_requested"

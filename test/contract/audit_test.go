@@ -72,7 +72,7 @@ func TestAuditEvents(t *testing.T) {
 		}
 		in := func(days int) string { return time.Now().UTC().AddDate(0, 0, days).Format(time.DateOnly) }
 		want := []string{
-			"package_published|npm " + k.name + " 1.0.0|Package published",
+			"package_registry_package_published|npm " + k.name + " 1.0.0|Package published",
 			"token_revoked|resource token bot|Token revoked",
 			"token_rotated|resource token bot|Token rotated: api as developer, until " + in(7),
 			"token_created|resource token bot|Token created: api as developer, until " + in(9),
@@ -153,7 +153,7 @@ func TestAuditEvents(t *testing.T) {
 	w.sub("a deploy token has a name", func(w *world) {
 		w.publish(p, deploy(w.deployToken(p, "write_package_registry")), newPack())
 		e := w.events(at+"/audit_events", boss.as())[0]
-		if e.Name != "package_published" || e.AuthorID != -1 || e.Details["author_name"] != "test" || e.Details["auth_token_type"] != "DeployToken" {
+		if e.Name != "package_registry_package_published" || e.AuthorID != -1 || e.Details["author_name"] != "test" || e.Details["auth_token_type"] != "DeployToken" {
 			w.Errorf("%+v", e)
 		}
 	})

@@ -181,7 +181,7 @@ func (s *listStore) write(ctx context.Context, db *sql.DB, user int64, names int
 		strings.Replace(files, "{most}", "{files}", 1)+"FROM packages p CROSS JOIN number",
 		files+"FROM number CROSS JOIN packages p WHERE p.id = {crowded} AND f >= {files}",
 		`INSERT INTO audit_events (created_at, name, project_id, target, detail, user_id, token_kind, author, address)
-			SELECT created_at, 'package_published', project_id, type || ' ' || name || ' ' || version, '', creator_id, 'personal', 'lister', '127.0.0.1' FROM packages`,
+			SELECT created_at, 'package_registry_package_published', project_id, type || ' ' || name || ' ' || version, '', creator_id, 'personal', 'lister', '127.0.0.1' FROM packages`,
 		"DROP TABLE named",
 	)
 	s.crowded, s.files = int64(names), min(10_000, listsVersions*names) // as many as a package may have

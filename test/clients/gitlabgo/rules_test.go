@@ -76,7 +76,7 @@ func TestAuditEvents(t *testing.T) {
 			w.equal("event's place", []any{e.EntityID, e.EntityType, e.AuthorID}, []any{w.project.ID, "Project", int64(1)})
 			seen[e.EventName] = e
 		}
-		for _, name := range []string{"package_published", "package_deleted"} {
+		for _, name := range []string{"package_registry_package_published", "package_registry_package_deleted"} {
 			e := seen[name]
 			if e == nil || !strings.Contains(e.Details.TargetDetails, "lib") || e.CreatedAt == nil || e.Details.AuthorName == "" {
 				t.Errorf("%s: %+v", name, e)
