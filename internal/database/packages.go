@@ -221,9 +221,9 @@ func scanPackage(row scanner) (*registry.Package, error) {
 }
 
 func (t *tx) HoldRoot(project int64) (root int64, err error) {
-	query := "SELECT lineage FROM projects WHERE id = $1"
+	query := "SELECT lineage FROM projects WHERE id = $1 AND hidden_at = 0 AND NOT condemned"
 	if t.db.dialect == postgresDialect {
-		query += " FOR SHARE" // a transfer changes the row, and so waits; in SQLite one writer waits for the other anyway
+		query += " FOR SHARE" // a transfer or a mark changes the row, and so waits; in SQLite one writer waits for the other anyway
 	}
 	var lineage []int64
 	if err := t.row(func(row scanner) error { return row.Scan(asLineage{&lineage}) }, query, project); err != nil {

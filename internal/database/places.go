@@ -224,15 +224,13 @@ func (t *tx) SaveGroup(g *registry.Group) error {
 			return err
 		}
 	}
-	if before.Lineage[0] != g.Lineage[0] {
-		if err := t.claim(g.Lineage[0], g.FullPath, "p.lineage LIKE $?", to+"%"); err != nil {
+	marked := !g.MarkedAt.Equal(before.MarkedAt)
+	if marked || g.ParentID != before.ParentID {
+		if err := t.hide(to+"%", 0); err != nil {
 			return err
 		}
 	}
-	if !g.MarkedAt.Equal(before.MarkedAt) || g.ParentID != before.ParentID {
-		return t.hide(to+"%", 0)
-	}
-	return nil
+	return t.rerooted(before.Lineage[0], g.Lineage[0], before.FullPath, g.FullPath, marked, "p.lineage LIKE $?", to+"%")
 }
 
 func (t *tx) SaveProject(p *registry.Project) error {
@@ -260,15 +258,13 @@ func (t *tx) SaveProject(p *registry.Project) error {
 			return err
 		}
 	}
-	if before.RootID() != p.RootID() {
-		if err := t.claim(p.RootID(), p.FullPath, "p.id = $?", p.ID); err != nil {
+	marked := !p.MarkedAt.Equal(before.MarkedAt)
+	if marked || p.NamespaceID != before.NamespaceID {
+		if err := t.hide("", p.ID); err != nil {
 			return err
 		}
 	}
-	if !p.MarkedAt.Equal(before.MarkedAt) || p.NamespaceID != before.NamespaceID {
-		return t.hide("", p.ID)
-	}
-	return nil
+	return t.rerooted(before.RootID(), p.RootID(), before.FullPath, p.FullPath, marked, "p.id = $?", p.ID)
 }
 
 // moveRoutes leads the paths below to, which the rows have already, to what was below from: a project, or all whose
@@ -291,18 +287,85 @@ func (t *tx) moveRoutes(from, to, below string, project int64) error {
 	return err
 }
 
+// rerooted brings claims and known names to where projects p are now. Their rows are changed already, so that who
+// publishes there was waited for, or waits.
+func (t *tx) rerooted(from, to int64, before, after string, marked bool, which string, arg any) error {
+	was, is := rootPath(before), rootPath(after)
+	if was != is {
+		if err := t.keepNames(was, which, arg); err != nil {
+			return err
+		}
+	}
+	if was != is && from == to { // the top-level namespace itself has another path
+		if _, err := t.exec("INSERT INTO former_names (root, type, name) SELECT CAST($2 AS TEXT), type, name FROM former_names WHERE root = $1 ON CONFLICT DO NOTHING", was, is); err != nil {
+			return err
+		}
+	}
+	switch {
+	case from != to:
+		return t.claim(to, is, which, arg)
+	case marked || was != is:
+		return t.claimAnew(to, is, which, arg)
+	}
+	return nil
+}
+
+// rootPath is the path of the top-level namespace of a full path, lower case.
+func rootPath(fullPath string) string {
+	root, _, _ := strings.Cut(strings.ToLower(fullPath), "/")
+	return root
+}
+
+// scoped is what the names of npm below a top-level path are like.
+func scoped(root string) string { return "@" + escapeLike(root) + "/%" }
+
+// keepNames notes the names in projects p as such that were below a top-level path.
+func (t *tx) keepNames(root, which string, arg any) error {
+	c := conditions{}
+	into := c.text("INSERT INTO former_names (root, type, name) SELECT CAST($? AS TEXT), e.type, e.name FROM entries e JOIN projects p ON p.id = e.project_id WHERE ", root)
+	c.add(which, arg)
+	_, err := t.exec(into+c.String()+" ON CONFLICT DO NOTHING", c.args...)
+	return err
+}
+
 // claim moves the claims of projects p to another top-level namespace, and claims there what its name is the scope of.
-func (t *tx) claim(root int64, fullPath, which string, arg any) error {
-	rootPath, _, _ := strings.Cut(fullPath, "/")
+func (t *tx) claim(root int64, path, which string, arg any) error {
 	c := conditions{}
 	set := c.text("UPDATE packages SET root_id = $?", root)
-	c.add("project_id IN (SELECT p.id FROM projects p WHERE "+which+")", arg)
+	c.add("project_id IN (SELECT p.id FROM projects p WHERE p.hidden_at = 0 AND "+which+")", arg)
 	c.add("status <> 4")
-	c.add(`(root_id IS NOT NULL OR (type = 'npm' AND LOWER(name) LIKE $? ESCAPE '\'))`, "@"+escapeLike(strings.ToLower(rootPath))+"/%")
-	_, err := t.ExecContext(t.ctx, set+" WHERE "+c.String(), c.args...)
-	if err = classify(err); registry.KindOf(err) == registry.Conflict {
+	c.add(`(root_id IS NOT NULL OR (type = 'npm' AND LOWER(name) LIKE $? ESCAPE '\'))`, scoped(path))
+	_, err := t.exec(set+" WHERE "+c.String(), c.args...)
+	if registry.KindOf(err) == registry.Conflict {
 		err = registry.ErrClaimed
 	}
+	return err
+}
+
+// claimAnew releases the claims of those of projects p that are hidden, and lets the others claim what their top-level
+// namespace's name is the scope of, as far as nobody else has claimed it. Of two alike the newer one does: it is the one
+// that is read where both are.
+func (t *tx) claimAnew(root int64, path, which string, arg any) error {
+	c := conditions{}
+	c.add("root_id IS NOT NULL")
+	c.add("project_id IN (SELECT p.id FROM projects p WHERE p.hidden_at <> 0 AND "+which+")", arg)
+	if _, err := t.exec("UPDATE packages SET root_id = NULL WHERE "+c.String(), c.args...); err != nil {
+		return err
+	}
+	if t.db.dialect == postgresDialect { // who publishes elsewhere below the namespace is waited for too
+		_, err := t.exec("SELECT id FROM projects WHERE lineage LIKE $1 ORDER BY id FOR NO KEY UPDATE", lineageText([]int64{root})+"%")
+		if err != nil {
+			return err
+		}
+	}
+	c = conditions{}
+	set := c.text("UPDATE packages SET root_id = $?", root)
+	c.add("p.hidden_at = 0")
+	c.add(which, arg)
+	c.add("k.status <> 4 AND k.root_id IS NULL AND k.type = 'npm'")
+	c.add(`LOWER(k.name) LIKE $? ESCAPE '\'`, scoped(path))
+	c.add(`NOT EXISTS (SELECT 1 FROM packages o WHERE o.root_id = $? AND o.type = k.type AND o.name = k.name AND o.version = k.version AND o.status <> 4)`, root)
+	_, err := t.exec(set+" WHERE id IN (SELECT MAX(k.id) FROM projects p JOIN packages k ON k.project_id = p.id WHERE "+c.String()+" GROUP BY k.name, k.version)", c.args...)
 	return err
 }
 
@@ -358,17 +421,39 @@ func (t *tx) Condemn(group, project int64) error {
 		return err
 	}
 	if project != 0 {
-		if err := t.one("UPDATE projects SET condemned = TRUE WHERE id = $1 AND NOT condemned", project); err != nil {
+		p, err := t.Project(project)
+		if err != nil {
 			return err
 		}
-		_, err := t.exec("DELETE FROM routes WHERE project_id = $1", project)
-		return err
+		if err := t.keepNames(rootPath(p.FullPath), "p.id = $?", project); err != nil {
+			return err
+		}
+		if err := t.endBots("k.project_id = $1", project); err != nil {
+			return err
+		}
+		if _, err := t.exec("DELETE FROM routes WHERE project_id = $1", project); err != nil {
+			return err
+		}
+		return t.one("UPDATE projects SET condemned = TRUE WHERE id = $1", project)
 	}
 	g, err := t.Group(group)
 	if err != nil {
 		return err
 	}
 	below := lineageText(g.Lineage) + "%"
+	root := rootPath(g.FullPath)
+	if err := t.keepNames(root, "p.lineage LIKE $?", below); err != nil {
+		return err
+	}
+	if g.ParentID == 0 && !g.MarkedAt.IsZero() { // they were kept under the path that it had before it was marked
+		if _, err := t.exec("DELETE FROM former_names WHERE root = $1", root); err != nil {
+			return err
+		}
+	}
+	err = t.endBots("k.project_id IN (SELECT id FROM projects WHERE lineage LIKE $1) OR k.namespace_id IN (SELECT id FROM namespaces WHERE lineage LIKE $1)", below)
+	if err != nil {
+		return err
+	}
 	for _, statement := range []string{
 		"UPDATE namespaces SET condemned = TRUE WHERE lineage LIKE $1",
 		"UPDATE projects SET condemned = TRUE WHERE lineage LIKE $1",
@@ -376,6 +461,26 @@ func (t *tx) Condemn(group, project int64) error {
 		"DELETE FROM routes WHERE project_id IN (SELECT id FROM projects WHERE lineage LIKE $1)",
 	} {
 		if _, err := t.exec(statement, below); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// endBots removes the bots of places, with their tokens and memberships. which is of tokens k.
+func (t *tx) endBots(which string, arg any) error {
+	var bots []int64
+	err := t.each(func(row scanner) error {
+		var id int64
+		err := row.Scan(&id)
+		bots = append(bots, id)
+		return err
+	}, "SELECT DISTINCT k.user_id FROM tokens k WHERE k.kind = 'resource' AND ("+which+")", arg)
+	if err != nil {
+		return err
+	}
+	for _, id := range bots {
+		if err := t.DeleteUser(id); err != nil {
 			return err
 		}
 	}

@@ -3,6 +3,7 @@ package database
 import (
 	"cmp"
 	"slices"
+	"strings"
 
 	"packhouse/internal/registry"
 )
@@ -95,9 +96,11 @@ func (t *tx) DeleteRule(id int64) error {
 }
 
 // NameIsKnown implements [registry.Tx].
-func (t *tx) NameIsKnown(kind registry.Type, name string, root int64) (known bool, err error) {
+func (t *tx) NameIsKnown(kind registry.Type, scope, name string, root int64) (known bool, err error) {
 	err = t.row(func(row scanner) error { return row.Scan(&known) }, `
-		SELECT EXISTS (SELECT 1 FROM entries e JOIN projects p ON p.id = e.project_id WHERE e.type = $1 AND e.name = $2 AND p.lineage LIKE $3)`,
-		kind, name, lineageText([]int64{root})+"%")
+		SELECT EXISTS (SELECT 1 FROM entries e JOIN projects p ON p.id = e.project_id WHERE e.type = $1 AND e.name = $2 AND p.lineage LIKE $3)
+			OR EXISTS (SELECT 1 FROM former_names f JOIN namespaces n ON f.root = LOWER(n.full_path) WHERE n.id = $4 AND f.type = $1 AND f.name = $2)
+			OR EXISTS (SELECT 1 FROM former_names f WHERE f.root = $5)`,
+		kind, name, lineageText([]int64{root})+"%", root, strings.ToLower(scope))
 	return known, err
 }

@@ -67,7 +67,8 @@ type Tx interface {
 	Groups(GroupFilter) (groups []*Group, total int, err error)
 	// SaveGroup changes the parent, path, name, description, visibility and mark of a group that was read from this
 	// transaction, the paths and lineages of all below it, and the full path and lineage of *Group. It returns Conflict
-	// when the path is taken, and ErrClaimed when the versions of packages are claimed where it goes.
+	// when the path is taken, and ErrClaimed when the versions of packages are claimed where it goes. What is hidden
+	// claims nothing; what is so no more claims again what nobody else has claimed meanwhile.
 	SaveGroup(*Group) error
 	// MoreOpen tells whether there are groups or projects below a group that are more open than a visibility.
 	MoreOpen(*Group, Visibility) (groups, projects bool, err error)
@@ -93,6 +94,7 @@ type Tx interface {
 	GroupSizes(ids []int64) (map[int64]int64, error)
 
 	// Condemn makes a group and all below it, or a project, disappear for good: from then on no other method finds them.
+	// Their bots are removed at once.
 	Condemn(group, project int64) error
 	// DuePlaces are the groups and projects that were marked before a moment, and are not condemned.
 	DuePlaces(before time.Time) (groups []*Group, projects []*Project, err error)
@@ -106,8 +108,9 @@ type Tx interface {
 	CreateRule(*ProtectionRule) error
 	UpdateRule(*ProtectionRule) error // type, pattern, levels
 	DeleteRule(id int64) error
-	// NameIsKnown tells whether an entry of this name is, or ever was, in a project below a top-level namespace.
-	NameIsKnown(t Type, name string, root int64) (bool, error)
+	// NameIsKnown tells whether an entry of this name is, or ever was, in a project below a top-level namespace, or below
+	// another one that had its path; or whether the name's scope is a path below which there were names.
+	NameIsKnown(t Type, scope, name string, root int64) (bool, error)
 
 	CreateMember(*Member) error                           // also in place of one that has ended
 	UpdateMember(*Member) error                           // level and end
@@ -180,7 +183,8 @@ type Tx interface {
 	// spelling of its latest version.
 	EachName(f EntryFilter, yield func(name, spelling string) error) error
 
-	// HoldRoot is the top-level namespace of a project, which stays so until the transaction ends.
+	// HoldRoot is the top-level namespace of a project, which stays so, and is not marked for deletion, until the
+	// transaction ends. It returns NotFound when it is marked.
 	HoldRoot(project int64) (int64, error)
 	// CreatePackage keeps the time of creation that it is given. It returns Conflict when the version exists in the entry, or name and version are claimed in RootID.
 	CreatePackage(*Package) error

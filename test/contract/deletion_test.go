@@ -1,6 +1,7 @@
 package contract
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"strings"
@@ -164,6 +165,38 @@ func TestDeletedPaths(t *testing.T) {
 		w.ask(w.root(), "PUT", of(again), map[string]any{"path": newPath()}).must(w, 200)
 		w.ask(w.root(), "PUT", of(p), map[string]any{"path": p.Path}).must(w, 200)
 	})
+	w.sub("a project's, with versions that the scope claims", func(w *world) {
+		g := w.group(harness.Private)
+		k := named("@" + g.Path + "/tool")
+		read := func(w *world, want []byte, prefixes ...string) {
+			w.Helper()
+			for _, prefix := range prefixes {
+				if got := w.download(prefix, k.name, "1.0.0", w.root()); !bytes.Equal(got, want) {
+					w.Errorf("%s serves other bytes", prefix)
+				}
+			}
+		}
+		p := w.project(g, harness.Private)
+		old := w.publish(p, w.root(), k)
+		w.ask(w.root(), "DELETE", of(p)).must(w, 202)
+		var again, third project
+		w.make("/projects", map[string]any{"name": p.Path, "namespace_id": g.ID}, &again)
+		fresh := k.at("1.0.0")
+		fresh.files = map[string]string{"package/index.js": "other bytes"}
+		tarball := w.publish(again, w.root(), fresh)
+		if bytes.Equal(old, tarball) {
+			w.Fatal("both are the same")
+		}
+		read(w, tarball, again.prefix(), g.prefix(), instance)
+
+		w.ask(w.root(), "POST", of(p)+"/restore").must(w, 201)
+		read(w, old, p.prefix())
+		read(w, tarball, again.prefix(), g.prefix(), instance) // the newer one
+		w.make("/projects", map[string]any{"name": newPath(), "namespace_id": g.ID}, &third)
+		w.publishing(third, w.root(), k.document(), k.name).want(w, 400)
+		w.ask(w.root(), "DELETE", of(again)).must(w, 202)
+		read(w, old, p.prefix(), g.prefix(), instance)
+	})
 	w.sub("a group's", func(w *world) {
 		g := w.group(harness.Private)
 		p := w.project(w.group(harness.Private, g), harness.Private)
@@ -204,6 +237,13 @@ func TestDeletedPaths(t *testing.T) {
 		k := named("@" + g.Path + "/tool")
 		w.publish(p, w.root(), k)
 		token, of_ := w.deployToken(p, "read_package_registry"), w.jobToken(p, owner, 3600)
+		var bots []credential
+		for _, place := range []string{of(p), of(g)} {
+			var made harness.Token
+			w.make(place+"/access_tokens", map[string]any{"name": "bot", "scopes": []string{"api"}, "access_level": 30, "expires_at": time.Now().AddDate(0, 0, 9).Format(time.DateOnly)}, &made)
+			bots = append(bots, private(secret(made.Token)))
+			w.ask(bots[len(bots)-1], "GET", "/user").want(w, 200)
+		}
 		w.ask(owner.as(), "DELETE", of(g)).must(w, 202)
 		w.ask(owner.as(), "DELETE", of(g)+"?permanently_remove=true&full_path="+g.FullPath).must(w, 202).is(w, `{"message":"202 Accepted"}`)
 		for _, as := range []credential{owner.as(), w.root()} {
@@ -222,6 +262,9 @@ func TestDeletedPaths(t *testing.T) {
 			if a := w.ask(as, "GET", strings.TrimPrefix(p.prefix(), "/api/v4")+"/"+escaped(k.name)); a.status != 404 && a.status != 401 {
 				w.Errorf("%d %s", a.status, a.body)
 			}
+		}
+		for _, as := range bots {
+			w.ask(as, "GET", "/user").want(w, 401)
 		}
 		var again group
 		w.make("/groups", map[string]any{"name": "again", "path": g.Path, "visibility": "public"}, &again)

@@ -242,6 +242,221 @@ func testClaimsRaceWithMoves(t *testing.T, s *store) {
 	}
 }
 
+// claimed publishes a version that claims its name.
+func (s *store) claimed(p *registry.Project, name, version string) (*registry.Package, error) {
+	pub := publication(p, name, version)
+	pub.Claim = p
+	err := s.Publish(s.t.Context(), format, pub)
+	return &pub.Package, err
+}
+
+// roots are where packages are claimed.
+func (s *store) roots(packages ...*registry.Package) (roots []int64) {
+	s.t.Helper()
+	for _, pkg := range packages {
+		roots = append(roots, find(s, func(tx registry.Tx) (*registry.Package, error) { return tx.Package(pkg.ID) }).RootID)
+	}
+	return roots
+}
+
+// What is marked for deletion claims nothing, and has back what is free when it is restored.
+func testClaimsOfTheMarked(t *testing.T, s *store) {
+	a := s.group(nil, "a")
+	low := s.group(a, "low")
+	p, q, r := s.project(low.ID, "p"), s.project(low.ID, "q"), s.project(a.ID, "r")
+	claimed := func(p *registry.Project, version string) *registry.Package {
+		t.Helper()
+		pkg, err := s.claimed(p, "@a/tool", version)
+		must(t, err)
+		return pkg
+	}
+	markProject := func(p *registry.Project, at time.Time) {
+		t.Helper()
+		must(t, s.saveProject(p.ID, func(p *registry.Project) { p.MarkedAt = at }))
+	}
+	markGroup := func(g *registry.Group, at time.Time) {
+		t.Helper()
+		must(t, s.saveGroup(g.ID, func(g *registry.Group) { g.MarkedAt = at }))
+	}
+	at, not := time.UnixMilli(1_000_000).UTC(), time.Time{}
+	p1, p2, q3 := claimed(p, "1"), claimed(p, "2"), claimed(q, "3")
+	plain := s.publish(p, "tool", "1")
+
+	markProject(p, at)
+	same(t, "a project is marked", []int64{0, 0, a.ID, 0}, s.roots(p1, p2, q3, plain))
+	_, err := s.claimed(p, "@a/tool", "9")
+	wantKind(t, "publishing to what is marked", err, registry.NotFound)
+	r1 := claimed(r, "1")
+	markProject(p, not)
+	same(t, "it is restored", []int64{0, a.ID, a.ID, a.ID, 0}, s.roots(p1, p2, q3, r1, plain))
+	_, err = s.claimed(r, "@a/tool", "2")
+	wantKind(t, "publishing what is claimed again", err, registry.Conflict)
+
+	markGroup(low, at)
+	same(t, "a group is marked", []int64{0, 0, 0, a.ID}, s.roots(p1, p2, q3, r1))
+	r3 := claimed(r, "3")
+	markProject(q, at)
+	markGroup(low, not)
+	same(t, "it is restored, a project in it not", []int64{0, a.ID, 0, a.ID, a.ID}, s.roots(p1, p2, q3, r1, r3))
+	markProject(r, at)
+	markProject(q, not)
+	same(t, "one for the other", []int64{0, a.ID, a.ID, 0, 0}, s.roots(p1, p2, q3, r1, r3))
+	markProject(r, not)
+	markGroup(a, at)
+	markGroup(a, not)
+	same(t, "of two alike the newer one claims", []int64{0, a.ID, 0, a.ID, a.ID}, s.roots(p1, p2, q3, r1, r3))
+
+	// A group in which something is marked moves without it.
+	markProject(q, at)
+	b := s.group(nil, "b")
+	must(t, s.saveGroup(low.ID, func(g *registry.Group) { g.ParentID = b.ID }))
+	same(t, "it moves", []int64{0, b.ID, 0}, s.roots(p1, p2, q3))
+	// Another name of the top-level group is another scope.
+	b1 := s.publish(r, "@c/tool", "1")
+	must(t, s.saveGroup(a.ID, func(g *registry.Group) { g.Path = "c" }))
+	same(t, "it has another name", []int64{a.ID, a.ID}, s.roots(r1, b1))
+}
+
+// Of two projects that publish the same versions while one of them is marked and restored, one has the claim in the end.
+func testClaimsRaceWithMarks(t *testing.T, s *store) {
+	a := s.group(nil, "a")
+	p, q := s.project(a.ID, "p"), s.project(a.ID, "q")
+	const versions = 20
+	done := make(chan error, 3)
+	published := make([][2]*registry.Package, versions)
+	for i, project := range []*registry.Project{p, q} {
+		go func() {
+			var errs []error
+			for v := range versions {
+				pkg, err := s.claimed(project, "@a/tool", fmt.Sprint(v))
+				switch kind := registry.KindOf(err); {
+				case err == nil:
+					published[v][i] = pkg
+				case kind != registry.Conflict && (kind != registry.NotFound || i == 1):
+					errs = append(errs, err)
+				}
+			}
+			done <- errors.Join(errs...)
+		}()
+	}
+	go func() {
+		var errs []error
+		for i := range versions {
+			at := []time.Time{time.UnixMilli(1), {}}[i%2]
+			errs = append(errs, s.saveProject(p.ID, func(p *registry.Project) { p.MarkedAt = at }))
+		}
+		done <- errors.Join(errs...)
+	}()
+	must(t, errors.Join(<-done, <-done, <-done))
+	for version, both := range published {
+		claims := 0
+		for _, pkg := range both {
+			if pkg != nil && s.roots(pkg)[0] == a.ID {
+				claims++
+			}
+		}
+		if claims != 1 {
+			t.Errorf("version %d is claimed %d times: %v", version, claims, both)
+		}
+	}
+}
+
+// A name that was below a path is known there for good.
+func testFormerNames(t *testing.T, s *store) {
+	known := func(scope, name string, root *registry.Group) bool {
+		return find(s, func(tx registry.Tx) (bool, error) { return tx.NameIsKnown(registry.NPM, scope, name, root.ID) })
+	}
+	check := func(what string, want, got bool) {
+		t.Helper()
+		if got != want {
+			t.Errorf("%s: known %t, want %t", what, got, want)
+		}
+	}
+	top, other, third := s.group(nil, "Top"), s.group(nil, "other"), s.group(nil, "third")
+	low := s.group(top, "low")
+	p, q, r := s.project(top.ID, "p"), s.project(low.ID, "q"), s.project(top.ID, "r")
+	s.publish(p, "by-project", "1")
+	s.publish(q, "by-group", "1")
+	s.publish(r, "purged", "1")
+	s.publish(s.project(top.ID, "stays"), "stays", "1")
+	must(t, s.saveProject(p.ID, func(p *registry.Project) { p.NamespaceID = other.ID }))
+	must(t, s.saveGroup(low.ID, func(g *registry.Group) { g.ParentID = other.ID }))
+	s.write(func(tx registry.Tx) error { return tx.Condemn(0, r.ID) })
+	must(t, s.RemovePlaces(t.Context()))
+	for _, name := range []string{"by-project", "by-group", "purged"} {
+		check(name, true, known("", name, top))
+		check(name+", elsewhere", name != "purged", known("", name, other))
+		check(name+", in a third place", false, known("", name, third))
+	}
+	check("a scope", true, known("TOP", "@top/x", third))
+	check("a scope that nothing left", false, known("third", "@third/x", other))
+
+	must(t, s.saveGroup(top.ID, func(g *registry.Group) { g.Path = "new" }))
+	next := s.group(nil, "top")
+	for _, name := range []string{"by-project", "purged", "stays"} {
+		check(name+", renamed", true, known("", name, top))
+		check(name+", at the path that it had", true, known("", name, next))
+	}
+	// The top-level group goes for good, and its path is given again.
+	must(t, s.MarkGroup(t.Context(), top.ID)) // and, without a delay, removes it
+	must(t, s.RemovePlaces(t.Context()))
+	again := s.group(nil, "new")
+	check("of a group that is gone", true, known("", "stays", again))
+	check("of a project that was gone before", true, known("", "purged", again))
+	check("a scope of a group that is gone", true, known("new", "@new/x", third))
+}
+
+// The bots of a place go when it goes for good, with their tokens, and nobody else does.
+func testBotsOfTheCondemned(t *testing.T, s *store) {
+	top := s.group(nil, "top")
+	low := s.group(top, "low")
+	p, q := s.project(low.ID, "p"), s.project(top.ID, "q")
+	ada := s.user("ada")
+	s.member(ada, low, nil, registry.Owner, time.Time{})
+	tokens := map[string]*registry.Token{"p": {ProjectID: p.ID}, "q": {ProjectID: q.ID}, "low": {GroupID: low.ID}, "top": {GroupID: top.ID}, "revoked": {ProjectID: p.ID}}
+	for name, token := range tokens {
+		token.Kind, token.Name, token.Level, token.Scopes = registry.ResourceToken, name, registry.Developer, []string{registry.ScopeAPI}
+		_, err := s.IssueBotToken(t.Context(), token, false)
+		must(t, err)
+	}
+	s.write(func(tx registry.Tx) error { return registry.Revoke(tx, tokens["revoked"]) })
+	bot := find(s, func(tx registry.Tx) (*registry.User, error) { return tx.User(tokens["p"].UserID) })
+	pkg := publication(q, "tool", "1")
+	pkg.Package.CreatorID = bot.ID
+	must(t, s.Publish(t.Context(), format, pkg))
+	there := func(names ...string) {
+		t.Helper()
+		want := map[string]bool{}
+		for _, name := range names {
+			want[name] = true
+		}
+		for name, token := range tokens {
+			s.read(func(tx registry.Tx) error {
+				_, err := tx.TokenByHash(token.Hash)
+				_, errUser := tx.User(token.UserID)
+				if name != "revoked" && (err == nil) != want[name] || (errUser == nil) != want[name] {
+					t.Errorf("%s: token %v, bot %v", name, err, errUser)
+				}
+				return nil
+			})
+		}
+	}
+	there("p", "q", "low", "top", "revoked")
+	s.write(func(tx registry.Tx) error { return tx.Condemn(0, p.ID) })
+	there("q", "low", "top")
+	if got := find(s, func(tx registry.Tx) (*registry.Package, error) { return tx.Package(pkg.Package.ID) }); got.CreatorID != 0 {
+		t.Errorf("published by %d", got.CreatorID)
+	}
+	s.write(func(tx registry.Tx) error { return tx.Condemn(low.ID, 0) })
+	there("q", "top")
+	must(t, s.RemovePlaces(t.Context()))
+	find(s, func(tx registry.Tx) (*registry.User, error) { return tx.User(ada.ID) })
+	s.write(func(tx registry.Tx) error { return tx.Condemn(top.ID, 0) })
+	there()
+	must(t, s.RemovePlaces(t.Context()))
+	wantKind(t, "the bot's namespace", s.attempt(func(tx registry.Tx) error { _, err := tx.Group(bot.NamespaceID); return err }), registry.NotFound)
+}
+
 func testMarks(t *testing.T, s *store) {
 	top := s.group(nil, "top")
 	low := s.group(top, "low")

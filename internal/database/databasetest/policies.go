@@ -129,7 +129,7 @@ func testKnownNames(t *testing.T, s *store) {
 	p := s.project(s.group(top, "low").ID, "p")
 	s.publish(p, "pack", "1")
 	known := func(kind registry.Type, name string, root int64) bool {
-		return find(s, func(tx registry.Tx) (bool, error) { return tx.NameIsKnown(kind, name, root) })
+		return find(s, func(tx registry.Tx) (bool, error) { return tx.NameIsKnown(kind, "", name, root) })
 	}
 	if !known(registry.NPM, "pack", top.ID) || known(registry.NPM, "pack", other.ID) || known(registry.NPM, "pac", top.ID) || known(registry.PyPI, "pack", top.ID) {
 		t.Error("a name that is published is not known, or one that is not")

@@ -12,7 +12,8 @@ import (
 // the settings of the project or group want it, otherwise with err. rest is what follows the name in the path.
 //
 // A name is ours, and never asked for elsewhere, when it is or ever was in a project below the same top-level
-// namespace, whoever may see it; when its scope is the path of any top-level namespace; and when it is reserved.
+// namespace, or one that had its path, whoever may see it; when its scope is the path of any top-level namespace, or was
+// one with packages; and when it is reserved.
 // Otherwise whoever takes the name upstream would be installed in our place.
 func (h *Handler) forward(w http.ResponseWriter, q *request, name string, err error, rest ...string) error {
 	// npm asks for the packument before it publishes, and would compare versions with a stranger's.
@@ -70,7 +71,7 @@ func (h *Handler) ours(q *request, name string) (bool, error) {
 	}
 	known := true
 	err = h.Registry.Store.Read(q.Context(), func(tx registry.Tx) (err error) {
-		known, err = tx.NameIsKnown(registry.NPM, name, root)
+		known, err = tx.NameIsKnown(registry.NPM, scopeOf(name), name, root)
 		return err
 	})
 	return known, err
