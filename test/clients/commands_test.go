@@ -37,6 +37,7 @@ var commands = map[string]func(ts *testscript.TestScript, neg bool, args []strin
 	"integrities": integrities,
 	"server":      ownServer,
 	"restart":     restart,
+	"requested":   requested,
 	"settings":    packageSettings,
 	"upstream":    upstream,
 }
@@ -250,6 +251,29 @@ func restart(ts *testscript.TestScript, neg bool, args []string) {
 	next, err := own.server.Restart(context.Background())
 	ts.Check(err)
 	own.server = next
+}
+
+// requested REGEXP checks that the script's own server was asked for a path
+// that matches, and with ! that it was not.
+func requested(ts *testscript.TestScript, neg bool, args []string) {
+	own := ts.Value(stateKey{}).(*state)
+	if len(args) != 1 || own.server == nil {
+		ts.Fatalf("usage: requested REGEXP, after server")
+	}
+	pattern, err := regexp.Compile(args[0])
+	ts.Check(err)
+	found := ""
+	for line := range strings.Lines(own.server.Log()) {
+		var entry struct{ Path string }
+		if json.Unmarshal([]byte(line), &entry) == nil && pattern.MatchString(entry.Path) {
+			found = entry.Path
+		}
+	}
+	if neg && found != "" {
+		ts.Fatalf("%s was requested", found)
+	} else if !neg && found == "" {
+		ts.Fatalf("nothing that matches %s was requested", args[0])
+	}
 }
 
 // settings JSON changes the package settings of the script's group.
