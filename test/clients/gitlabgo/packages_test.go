@@ -1,12 +1,16 @@
 package gitlabgo
 
 import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
 	"crypto/md5"
 	"crypto/sha1"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 	"io"
+	"mime/multipart"
 	"net/http"
 	"slices"
 	"strings"
@@ -195,4 +199,67 @@ func (w *world) get(client *gitlab.Client, path string, into any) (*gitlab.Respo
 		return nil, err
 	}
 	return client.Do(request, into)
+}
+
+// A package of Python, uploaded in a form as twine does, is managed as one of npm is.
+func TestPyPIPackages(t *testing.T) {
+	story(t, func(w *world) {
+		first, second := w.upload("lib", "1.0"), w.upload("lib", "1.10")
+		if _, err := w.publish(w.project, token, "@"+w.name+"/lib", "1.0.0"); err != nil {
+			t.Fatal(err)
+		}
+		of := &gitlab.ListProjectPackagesOptions{PackageType: new("pypi"), OrderBy: new("version"), Sort: new("desc")}
+		found := must(w.root.Packages.ListProjectPackages(w.project.ID, of))
+		if len(found) != 2 {
+			t.Fatalf("packages: %+v", found)
+		}
+		w.equal("package", []any{found[0].Name, found[0].Version, found[0].PackageType, found[1].Version}, []any{"lib", "1.10", "pypi", "1.0"})
+		w.equal("in the group", len(must(w.root.Packages.ListGroupPackages(w.name, &gitlab.ListGroupPackagesOptions{PackageType: new("pypi")}))), 2)
+		_, response, err := w.root.Packages.ListProjectPackages(w.project.ID, &gitlab.ListProjectPackagesOptions{ListOptions: gitlab.ListOptions{PerPage: 2}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.equal("page", []int64{response.TotalItems, response.TotalPages}, []int64{3, 2})
+		for i, want := range [][]byte{second, first} {
+			files := must(w.root.Packages.ListPackageFiles(w.project.ID, found[i].ID, nil))
+			sum := sha256.Sum256(want)
+			w.equal("files", len(files), 1)
+			w.equal("file", []any{files[0].FileName, files[0].Size, files[0].FileSHA256}, []any{"lib-" + found[i].Version + ".tar.gz", int64(len(want)), hex.EncodeToString(sum[:])})
+		}
+		done(w.root.Packages.DeleteProjectPackage(w.project.ID, found[0].ID))
+		w.equal("what is left", must(w.root.Packages.ListProjectPackages(w.project.ID, of))[0].Version, "1.0")
+	})
+}
+
+// upload makes a source distribution, uploads it to the project and returns it.
+func (w *world) upload(name, version string) []byte {
+	w.Helper()
+	metadata := fmt.Sprintf("Metadata-Version: 2.1\nName: %s\nVersion: %s\n", name, version)
+	var file, form bytes.Buffer
+	zipped := gzip.NewWriter(&file)
+	archive := tar.NewWriter(zipped)
+	archive.WriteHeader(&tar.Header{Name: name + "-" + version + "/PKG-INFO", Mode: 0o644, Size: int64(len(metadata))})
+	io.WriteString(archive, metadata)
+	archive.Close()
+	zipped.Close()
+
+	fields := multipart.NewWriter(&form)
+	fields.WriteField("name", name)
+	fields.WriteField("version", version)
+	content, _ := fields.CreateFormFile("content", name+"-"+version+".tar.gz")
+	content.Write(file.Bytes())
+	fields.Close()
+	request, err := http.NewRequest(http.MethodPost, fmt.Sprintf("%s/api/v4/projects/%d/packages/pypi", server, w.project.ID), &form)
+	if err != nil {
+		w.Fatal(err)
+	}
+	request.Header.Set("Content-Type", fields.FormDataContentType())
+	request.SetBasicAuth("root", token)
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		w.Fatal(err)
+	}
+	defer response.Body.Close()
+	w.equal("upload", response.StatusCode, http.StatusCreated)
+	return file.Bytes()
 }
