@@ -301,6 +301,9 @@ func (r *Registry) SetTag(ctx context.Context, format Format, project int64, nam
 		if err := tx.SetTag(&Tag{EntryID: entry.ID, Name: tag, PackageID: pkg.ID}); err != nil {
 			return err
 		}
+		if err := tx.Record(&Event{Name: PackageChanged, ProjectID: project, Target: pkg.title(), Detail: "tag " + tag}); err != nil {
+			return err
+		}
 		if tag != LatestTag {
 			return nil
 		}
@@ -319,6 +322,9 @@ func (r *Registry) DeleteTag(ctx context.Context, format Format, project int64, 
 			return err
 		}
 		if err := tx.DeleteTag(entry.ID, tag); err != nil {
+			return err
+		}
+		if err := tx.Record(&Event{Name: PackageChanged, ProjectID: project, Target: string(format.Type) + " " + name, Detail: "tag " + tag + " removed"}); err != nil {
 			return err
 		}
 		if tag != LatestTag {
@@ -358,11 +364,15 @@ func (r *Registry) Deprecate(ctx context.Context, format Format, project int64, 
 			if !named || reason == p.StatusMessage || p.Status == Processing || p.Status == Failed {
 				continue
 			}
+			event := &Event{Name: PackageChanged, ProjectID: project, Target: p.title(), Detail: "no longer deprecated"}
 			p.Status, p.StatusMessage = Default, reason
 			if reason != "" {
-				p.Status = Deprecated
+				p.Status, event.Detail = Deprecated, "deprecated: "+reason
 			}
 			if err := tx.UpdatePackage(p); err != nil {
+				return err
+			}
+			if err := tx.Record(event); err != nil {
 				return err
 			}
 			changed = true

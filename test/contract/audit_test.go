@@ -150,6 +150,33 @@ func TestAuditEvents(t *testing.T) {
 			w.Errorf("%q, want %q", got, want)
 		}
 	})
+	w.sub("of a package's tags and deprecations", func(w *world) {
+		k := newPack()
+		w.publish(p, boss.as(), k)
+		tag := p.prefix() + "/-/package/" + escaped(k.name) + "/dist-tags/stable"
+		w.send(call{method: "PUT", path: tag, as: boss.as(), body: `"1.0.0"`}).must(w, 204)
+		w.send(call{method: "DELETE", path: tag, as: boss.as()}).must(w, 204)
+		for _, reason := range []string{"old", "old", ""} { // the second changes nothing
+			manifest := map[string]any{"versions": map[string]any{"1.0.0": map[string]any{"name": k.name, "version": "1.0.0", "deprecated": reason}}}
+			w.send(call{method: "PUT", path: p.prefix() + "/" + escaped(k.name), as: boss.as(), body: manifest}).must(w, 200)
+		}
+		w.send(call{method: "DELETE", path: tag, as: boss.as()}).must(w, 404)
+		var got []string
+		for _, e := range w.events(at+"/audit_events", boss.as())[:5] {
+			got = append(got, fmt.Sprint(e.Name, "|", e.Details["target_details"], "|", e.Details["custom_message"], "|", e.Details["author_name"]))
+		}
+		of := "package_changed|npm " + k.name
+		want := []string{
+			of + " 1.0.0|Package changed: no longer deprecated|" + boss.Username,
+			of + " 1.0.0|Package changed: deprecated: old|" + boss.Username,
+			of + "|Package changed: tag stable removed|" + boss.Username,
+			of + " 1.0.0|Package changed: tag stable|" + boss.Username,
+			"package_registry_package_published|npm " + k.name + " 1.0.0|Package published|" + boss.Username,
+		}
+		if !slices.Equal(got, want) {
+			w.Errorf("got\n%q\nwant\n%q", got, want)
+		}
+	})
 	w.sub("a deploy token has a name", func(w *world) {
 		w.publish(p, deploy(w.deployToken(p, "write_package_registry")), newPack())
 		e := w.events(at+"/audit_events", boss.as())[0]
