@@ -89,7 +89,11 @@ func (s *Server) noRoute(w http.ResponseWriter, r *http.Request) {
 			allowed = append(allowed, method)
 		}
 	}
-	if len(allowed) == 0 {
+	switch {
+	case strings.HasPrefix(r.URL.Path, "/api/v3/"): // scripts of old look for it
+		writeJSON(w, http.StatusGone, map[string]string{"error": "API V3 is no longer supported. Use API V4 instead."})
+		return
+	case len(allowed) == 0:
 		writeJSON(w, http.StatusNotFound, map[string]string{"error": "404 Not Found"})
 		return
 	}

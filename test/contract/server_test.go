@@ -17,7 +17,7 @@ func TestRoutes(t *testing.T) {
 	p := w.open()
 	k := newPack()
 	w.publish(p, w.root(), k)
-	for _, path := range []string{"/nothing", "/api", "/api/v4", "/api/v4/", "/api/v4/nothing", "/api/v3/projects", "/api/v4/projects/1/packages/1/nothing", "/-/nothing", "/api/v4/packages/npm/", "/favicon.ico"} {
+	for _, path := range []string{"/nothing", "/api", "/api/v4", "/api/v4/", "/api/v4/nothing", "/api/v4/projects/1/packages/1/nothing", "/-/nothing", "/api/v4/packages/npm/", "/favicon.ico"} {
 		for _, method := range []string{"GET", "PUT", "POST", "DELETE", "PATCH"} {
 			w.sub(fmt.Sprintf("%s %s is no route", method, path), func(w *world) {
 				a := w.send(call{method: method, path: path}).want(w, 404)
@@ -29,6 +29,8 @@ func TestRoutes(t *testing.T) {
 	}
 	w.sub("an unknown route has exactly GitLab's body", func(w *world) {
 		w.send(call{path: "/api/v4/nothing"}).want(w, 404).is(w, `{"error":"404 Not Found"}`)
+		w.send(call{path: "/api/v3/projects"}).want(w, 410).is(w, `{"error":"API V3 is no longer supported. Use API V4 instead."}`)
+		w.send(call{method: "POST", path: "/api/v3/projects/1/packages"}).want(w, 410)
 	})
 	for _, row := range []struct {
 		method, path string
