@@ -10,7 +10,7 @@ import (
 
 func (a *API) auditRoutes() []route {
 	const tag = "Audit events"
-	dates := append([]param{inTime("created_after"), inTime("created_before")}, inPages...)
+	dates := append([]param{inTime("created_after"), inTime("created_before"), inKeyset, inText("cursor")}, inPages...)
 	routes := []route{
 		{"GET /audit_events", a.listAllEvents, operation{tag: tag, summary: "All events, the newest first, for administrators", out: []eventJSON{},
 			in: append([]param{inChoice("entity_type", entityTypes...), inNumber("entity_id").says("with entity_type")}, dates...)}},
@@ -103,7 +103,9 @@ func newEventJSON(e *registry.Event) eventJSON {
 }
 
 func (a *API) writeEvents(w http.ResponseWriter, r *http.Request, c *call, f registry.EventFilter, pg page) error {
-	f.Limit, f.Offset = pg.size, pg.offset()
+	if f.Limit, f.Offset = pg.size, pg.offset(); f.NoTotal { // by keyset
+		f.Limit, f.Offset = pg.size+1, 0
+	}
 	var events []*registry.Event
 	var total int
 	err := a.reg.Store.Read(r.Context(), func(tx registry.Tx) (err error) {
@@ -112,6 +114,10 @@ func (a *API) writeEvents(w http.ResponseWriter, r *http.Request, c *call, f reg
 	})
 	if err != nil {
 		return err
+	}
+	if f.NoTotal {
+		part, next := more(events, func(e *registry.Event) int64 { return e.ID }, pg.size)
+		return c.writeKeyset(w, r, next, each(part, newEventJSON))
 	}
 	return c.writePage(w, r, pg, total, each(events, newEventJSON))
 }
@@ -132,9 +138,13 @@ func (a *API) writeEvent(w http.ResponseWriter, r *http.Request, id int64, of fu
 	return writeJSON(w, http.StatusOK, newEventJSON(event))
 }
 
-// eventDates reads which time is asked for.
+// eventDates reads which time is asked for, and from where by keyset.
 func (c *call) eventDates() registry.EventFilter {
-	return registry.EventFilter{After: c.time("created_after"), Before: c.time("created_before")}
+	f := registry.EventFilter{After: c.time("created_after"), Before: c.time("created_before")}
+	if f.NoTotal, _ = c.keyset(true); f.NoTotal {
+		f.BeforeID = c.afterID()
+	}
+	return f
 }
 
 func (a *API) listAllEvents(w http.ResponseWriter, r *http.Request) error {

@@ -51,6 +51,26 @@ func (p *params) idCursor() idCursor {
 	return idCursor{id, given.Kind == "p"}
 }
 
+// afterID reads where a list by id that is paged forwards goes on: behind which id, 0 at its beginning.
+func (p *params) afterID() int64 {
+	at := p.idCursor()
+	switch {
+	case at.back:
+		p.problem("cursor is invalid")
+	case at.id == math.MaxInt64:
+		return 0
+	}
+	return at.id
+}
+
+// more cuts what was read of a list, one beyond the page, to the page. next is the cursor that leads on, nil at the end.
+func more[T any](all []T, idOf func(T) int64, size int) (part []T, next map[string]string) {
+	if len(all) <= size {
+		return all, nil
+	}
+	return all[:size], map[string]string{"cursor": idCursor{id: idOf(all[size-1])}.String()}
+}
+
 // cut is the part of a list, ordered by falling ids, at a cursor, and the cursors of the parts around it; nil: there is
 // nothing.
 func cut[T any](all []T, idOf func(T) int64, at idCursor, size int) (part []T, before, after *idCursor) {

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/mail"
@@ -15,11 +16,11 @@ func (a *API) userRoutes() []route {
 	fields := []param{inText("password"), inFlag("admin"), inFlag("external")}
 	routes := []route{
 		{"GET /user", a.currentUser, operation{tag: tag, summary: "The caller", out: profileJSON{}}},
-		{"GET /users", a.listUsers, operation{tag: tag, summary: "Users", out: []foundUserJSON{},
+		{"GET /users", a.listUsers, operation{tag: tag, summary: "Users", out: []foundUserJSON{}, also: []int{http.StatusMethodNotAllowed},
 			in: append([]param{inText("username"), inText("search").says("part of a user name or name; for administrators, of an address too"),
 				inFlag("active"), inFlag("exclude_active"), inFlag("blocked"), inFlag("external"), inFlag("exclude_external"), inFlag("humans"), inFlag("exclude_humans"),
 				inFlag("without_project_bots"), inFlag("admins").says("for administrators"), inTime("created_after"), inTime("created_before"),
-				inChoice("order_by", "id", "name", "username", "created_at"), inSort}, inPages...)}},
+				inChoice("order_by", "id", "name", "username", "created_at"), inSort, inKeyset, inText("cursor")}, inPages...)}},
 		{"POST /users", a.createUser, operation{tag: tag, summary: "Create a user, as an administrator", out: profileJSON{}, also: []int{http.StatusConflict},
 			in: append([]param{inName("username").must(), inName("name").must(), inName("email").must(), inFlag("reset_password"), inFlag("force_random_password")}, fields...)}},
 		{"GET /users/{id}", a.showUser, operation{tag: tag, summary: "A user", out: profileJSON{}}},
@@ -152,10 +153,17 @@ func (a *API) listUsers(w http.ResponseWriter, r *http.Request) error {
 		filter.NotState = new(registry.Active)
 	}
 	pg := c.page()
-	if err := c.wrong(); err != nil {
+	keyset, err := c.keyset(filter.Order == registry.ByUserID)
+	if keyset {
+		filter.After = c.afterID()
+	}
+	if err := errors.Join(c.wrong(), err); err != nil {
 		return err
 	}
 	filter.Limit, filter.Offset = pg.size, pg.offset()
+	if keyset {
+		filter.NoTotal, filter.Limit, filter.Offset = true, pg.size+1, 0
+	}
 	var users []*registry.User
 	var total int
 	err = a.reg.Store.Read(r.Context(), func(tx registry.Tx) (err error) {
@@ -165,11 +173,16 @@ func (a *API) listUsers(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	users, next := more(users, func(u *registry.User) int64 { return u.ID }, pg.size) // one more was read by keyset
 	// One who is sought by name is answered in full to administrators, as scripts that set up expect.
+	var list any = each(users, c.userJSON)
 	if admin {
-		return c.writePage(w, r, pg, total, each(users, c.profileJSON))
+		list = each(users, c.profileJSON)
 	}
-	return c.writePage(w, r, pg, total, each(users, c.userJSON))
+	if keyset {
+		return c.writeKeyset(w, r, next, list)
+	}
+	return c.writePage(w, r, pg, total, list)
 }
 
 func (a *API) createUser(w http.ResponseWriter, r *http.Request) error {

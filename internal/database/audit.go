@@ -47,7 +47,10 @@ func (t *tx) Events(f registry.EventFilter) ([]*registry.Event, int, error) {
 		c.add("(" + strings.Join(kinds, " OR ") + ")")
 	}
 	c.between("created_at", f.After, f.Before)
-	return page(t, scanEvent, eventColumns, "audit_events", c, "id DESC", f.Limit, f.Offset)
+	if f.BeforeID != 0 {
+		c.add("id < $?", f.BeforeID)
+	}
+	return part(t, f.NoTotal, scanEvent, eventColumns, "audit_events", c, "id DESC", f.Limit, f.Offset)
 }
 
 // Event implements [registry.Tx].

@@ -111,8 +111,13 @@ func (t *tx) Users(f registry.UserFilter) (users []*registry.User, total int, er
 	c.flag("u.bot", f.Bot)
 	c.flag("u.admin", f.Admin)
 	c.between("u.created_at", f.CreatedAfter, f.CreatedBefore)
+	if f.After != 0 && f.Descending {
+		c.add("u.id < $?", f.After)
+	} else if f.After != 0 {
+		c.add("u.id > $?", f.After)
+	}
 	columns := map[registry.UserOrder]string{registry.ByUsername: "u.username_key", registry.ByUserName: "u.name_key", registry.ByUserCreation: "u.created_at"}
-	return page(t, scanUser, userColumns, userTables, &c, orderBy(columns[f.Order], "u.id", f.Descending), f.Limit, f.Offset)
+	return part(t, f.NoTotal, scanUser, userColumns, userTables, &c, orderBy(columns[f.Order], "u.id", f.Descending), f.Limit, f.Offset)
 }
 
 // ---- members

@@ -102,6 +102,8 @@ type EventFilter struct {
 	Users     bool // only events of users
 	After     time.Time
 	Before    time.Time
+	BeforeID  int64 // 0: from the newest
+	NoTotal   bool
 	Limit     int
 	Offset    int
 }

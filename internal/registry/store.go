@@ -271,8 +271,10 @@ type UserFilter struct {
 	Admin         *bool
 	CreatedAfter  time.Time
 	CreatedBefore time.Time
+	After         int64     // those that follow this id in a list by id; 0: from the beginning
 	Order         UserOrder // then by id
 	Descending    bool
+	NoTotal       bool
 	Limit         int
 	Offset        int
 }

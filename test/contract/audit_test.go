@@ -101,6 +101,17 @@ func TestAuditEvents(t *testing.T) {
 		w.send(call{path: "/api/v4/audit_events/999999999", as: w.root()}).want(w, 404)
 		w.send(call{path: "/api/v4" + path, as: boss.as()}).want(w, 403)
 	})
+	w.sub("by keyset", func(w *world) {
+		path := "/api/v4" + at + "/audit_events"
+		all := listed[int64](w, w.send(call{path: path + "?per_page=100", as: boss.as()}), "id")
+		if got := walk[int64](w, boss.as(), at+"/audit_events?pagination=keyset&per_page=2", "id"); !slices.Equal(got, all) || len(all) < 3 {
+			w.Errorf("by keyset %v, by offset %v", got, all)
+		}
+		if a := w.send(call{path: path + "?pagination=keyset&per_page=2", as: boss.as()}); a.header.Get("X-Total") != "" {
+			w.Errorf("headers %v", a.header)
+		}
+		w.send(call{path: path + "?pagination=keyset&cursor=x", as: boss.as()}).want(w, 400).is(w, `{"error":"cursor is invalid"}`)
+	})
 	w.sub("of a time", func(w *world) {
 		all := w.events(at+"/audit_events", boss.as())
 		for query, want := range map[string]int{

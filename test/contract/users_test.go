@@ -502,3 +502,23 @@ func TestSudo(t *testing.T) {
 		who(w, call{as: only, header: as(u.Username)}, 200)
 	})
 }
+
+// Keysets lead through all users, both ways.
+func TestUsersByKeyset(t *testing.T) {
+	w := own(t, harness.Config{})
+	for range 4 {
+		w.user()
+	}
+	for _, way := range []string{"asc", "desc"} {
+		path := "/users?per_page=2&sort=" + way
+		all := listed[int64](w, w.ask(w.root(), "GET", "/users?per_page=100&sort="+way), "id")
+		if got := walk[int64](w, w.root(), path+"&pagination=keyset", "id"); !slices.Equal(got, all) || len(all) < 5 {
+			w.Errorf("%s: by keyset %v, by offset %v", way, got, all)
+		}
+		if a := w.ask(w.root(), "GET", path+"&pagination=keyset"); a.header.Get("X-Total") != "" {
+			w.Errorf("headers %v", a.header)
+		}
+	}
+	w.ask(w.root(), "GET", "/users?pagination=keyset&order_by=name").want(w, 405).is(w, `{"error":"Keyset pagination is not yet available for this type of request"}`)
+	w.ask(w.root(), "GET", "/users?pagination=keyset&cursor=x").want(w, 400).is(w, `{"error":"cursor is invalid"}`)
+}
