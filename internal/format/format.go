@@ -2,6 +2,8 @@
 package format
 
 import (
+	"cmp"
+	"encoding/json"
 	"net/http"
 	"slices"
 
@@ -14,6 +16,7 @@ import (
 type Place struct {
 	Project string
 	Group   string
+	Scope   string // where both are empty: the path of the top-level namespace in which the instance's prefix looks
 }
 
 // Caller is who asks, at the access revision at which they were resolved.
@@ -27,6 +30,8 @@ type Finder struct {
 	Registry *registry.Registry
 	Gate     *access.Gate
 	Type     registry.Type
+	// BaseURL is the public URL of the server as a request sees it, without a slash at the end.
+	BaseURL func(*http.Request) string
 }
 
 // Caller finds out who sent a request, see [access.View.Caller].
@@ -74,20 +79,18 @@ func (f *Finder) Find(r *http.Request, at Place, name string) (*Found, error) {
 		return nil, err
 	}
 	if at.Project != "" {
-		p, err := found.View.Project(at.Project)
+		p, err := f.project(r, &found.Caller, at.Project, access.Read)
 		if err != nil {
 			return nil, err
 		}
-		if err := found.View.Authorize(found.Caller.Caller, p, access.Read); err != nil {
-			return nil, err
-		}
-		found.Entries = slices.DeleteFunc(entries, func(e registry.Revision) bool { return e.ProjectID != p.ID })
-		if len(found.Entries) == 0 {
+		i := slices.IndexFunc(entries, func(e registry.Revision) bool { return e.ProjectID == p.ID })
+		if i < 0 {
 			return nil, ErrNoPackage
 		}
+		found.Entries = entries[i : i+1 : i+1] // others have the same slice
 		return found, nil
 	}
-	group, err := found.View.Group(at.Group)
+	group, err := f.above(r, &found.Caller, at)
 	if err != nil {
 		return nil, err
 	}
@@ -105,7 +108,7 @@ func (f *Finder) Find(r *http.Request, at Place, name string) (*Found, error) {
 	if len(found.Entries) > 0 {
 		return found, nil
 	}
-	return nil, found.nothing(group, hidden)
+	return nil, found.nothing(at, group, hidden)
 }
 
 // File finds a file by its digest and name. Of several below a group the newest that the caller may read counts.
@@ -117,11 +120,9 @@ func (f *Finder) File(r *http.Request, at Place, sha256, name string) (*registry
 	var project *registry.Project
 	var group *registry.Group
 	if at.Project != "" {
-		if project, err = c.View.Project(at.Project); err == nil {
-			err = c.View.Authorize(c.Caller, project, access.Read)
-		}
+		project, err = f.project(r, c, at.Project, access.Read)
 	} else {
-		group, err = c.View.Group(at.Group)
+		group, err = f.above(r, c, at)
 	}
 	if err != nil {
 		return nil, err
@@ -150,12 +151,15 @@ func (f *Finder) File(r *http.Request, at Place, sha256, name string) (*registry
 	if project != nil {
 		return nil, ErrNoPackage
 	}
-	return nil, c.nothing(group, hidden)
+	return nil, c.nothing(at, group, hidden)
 }
 
 // reads tells whether a project is below a group, and whether the caller may read its packages.
 func (c *Caller) reads(project int64, group *registry.Group) (readable, inside bool, err error) {
 	p, err := c.View.ProjectByID(project)
+	if registry.KindOf(err) == registry.NotFound { // it was removed, its packages go after it
+		return false, false, nil
+	}
 	if err != nil || !slices.Contains(p.Lineage, group.ID) {
 		return false, false, err
 	}
@@ -167,31 +171,107 @@ func (c *Caller) reads(project int64, group *registry.Group) (readable, inside b
 	return err == nil, true, err
 }
 
-// nothing is the error of a name of which the caller may read nothing below a group. hidden: others may.
-func (c *Caller) nothing(group *registry.Group, hidden bool) error {
-	if err := c.View.AuthorizeGroup(c.Caller, group, access.Read); err != nil {
-		return err
+// nothing is the error of a name of which the caller may read nothing below a group or namespace. hidden: others may.
+func (c *Caller) nothing(at Place, above *registry.Group, hidden bool) error {
+	if at.Group != "" {
+		if err := c.View.AuthorizeGroup(c.Caller, above, access.Read); err != nil {
+			return err
+		}
 	}
 	switch {
 	case hidden && c.Anonymous():
 		return registry.Errorf(registry.Unauthenticated, "401 Unauthorized")
 	case hidden:
 		return registry.Errorf(registry.Forbidden, "403 Forbidden")
+	case at.Group == "":
+		return errNoProject
 	}
 	return ErrNoPackage
 }
 
-// Project finds the project of a prefix and authorizes the caller.
+var errNoProject = registry.Errorf(registry.NotFound, "404 Project Not Found")
+
+// project finds the project of a prefix and authorizes the caller. Who comes by a path that it had before gets an
+// [access.MovedError].
+func (f *Finder) project(r *http.Request, c *Caller, id string, action access.Action) (*registry.Project, error) {
+	p, err := c.View.Project(id)
+	if err == nil {
+		err = c.View.Authorize(c.Caller, p, action)
+	}
+	if err == nil {
+		err = access.Moved(r, f.BaseURL(r), id, p)
+	}
+	return p, err
+}
+
+// above is the namespace under which a group's or the instance's prefix looks. The instance looks only in the
+// top-level namespace that a name's scope says: any other rule would let one team publish under another's names. What
+// the caller may read below it is asked of each project; from a path that a group had before only those are sent on who
+// may know of it.
+func (f *Finder) above(r *http.Request, c *Caller, at Place) (*registry.Group, error) {
+	if at.Group != "" {
+		g, err := c.View.Group(at.Group)
+		if err != nil {
+			return nil, err
+		}
+		if moved := access.MovedGroup(r, f.BaseURL(r), at.Group, g); moved != nil {
+			return nil, cmp.Or(c.View.AuthorizeGroup(c.Caller, g, access.Read), moved)
+		}
+		return g, nil
+	}
+	if _, isNumber := Number(at.Scope); at.Scope == "" || isNumber {
+		return nil, errNoProject
+	}
+	g, err := c.View.Namespace(at.Scope)
+	if registry.KindOf(err) == registry.NotFound {
+		err = errNoProject
+	}
+	return g, err
+}
+
+// Project finds the caller, and the project of a prefix, and authorizes the one in the other.
 func (f *Finder) Project(r *http.Request, id string, action access.Action) (*Caller, *registry.Project, error) {
 	c, err := f.Caller(r)
 	if err != nil {
 		return nil, nil, err
 	}
-	p, err := c.View.Project(id)
-	if err != nil {
-		return nil, nil, err
+	p, err := f.project(r, c, id, action)
+	return c, p, err
+}
+
+// List is what a list may show: what is in the project or group of a prefix, or all, as far as the caller may read it.
+// title is the name of the project or group.
+func (f *Finder) List(r *http.Request, at Place) (c *Caller, filter registry.EntryFilter, title string, err error) {
+	if c, err = f.Caller(r); err != nil {
+		return
 	}
-	return c, p, c.View.Authorize(c.Caller, p, action)
+	filter = registry.EntryFilter{Type: f.Type, Viewer: c.Viewer()}
+	switch {
+	case at.Project != "":
+		var p *registry.Project
+		if p, err = f.project(r, c, at.Project, access.Read); err == nil {
+			filter.Project, filter.Viewer, title = p.ID, registry.Viewer{All: true}, p.Name
+		}
+	case at.Group != "":
+		if filter.Group, err = f.above(r, c, at); err == nil {
+			title, err = filter.Group.Name, c.View.AuthorizeGroup(c.Caller, filter.Group, access.Read)
+		}
+	case c.Token != nil:
+		err = access.ReadScope(c.Caller)
+	}
+	return
+}
+
+// WriteJSON answers a value.
+func WriteJSON(w http.ResponseWriter, status int, value any) error {
+	text, err := json.Marshal(value)
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	w.Write(text)
+	return nil
 }
 
 // Number tells whether an :id is a number, and which.

@@ -125,10 +125,13 @@ func New(ctx context.Context, config Config) (_ *Server, err error) {
 		return nil, err
 	}
 	s.gate = access.NewGate(s.store)
-	npmHandler := &npm.Handler{Registry: reg, Gate: s.gate, Documents: document.NewCache(config.DocumentCache), BaseURL: s.BaseURL,
+	finder := func(kind registry.Type) format.Finder {
+		return format.Finder{Registry: reg, Gate: s.gate, Type: kind, BaseURL: s.BaseURL}
+	}
+	npmHandler := &npm.Handler{Finder: finder(registry.NPM), Documents: document.NewCache(config.DocumentCache),
 		MaxFile: config.MaxFile, MaxMetadata: config.MaxMetadata, Upstream: upstream.String()}
 	npmHandler.Routes(s.handle)
-	pypiHandler := &pypi.Handler{Finder: format.Finder{Registry: reg, Gate: s.gate, Type: registry.PyPI}, Documents: npmHandler.Documents, BaseURL: s.BaseURL,
+	pypiHandler := &pypi.Handler{Finder: finder(registry.PyPI), Documents: npmHandler.Documents,
 		MaxFile: config.MaxFile, MaxMetadata: config.MaxMetadata}
 	pypiHandler.Routes(s.handle)
 	api.New(reg, s.gate, s.BaseURL, config.Version, config.Revision).Routes(s.handleAPI)

@@ -229,6 +229,23 @@ func TestDeletedPaths(t *testing.T) {
 		w.ask(w.root(), "POST", of(g)+"/restore").must(w, 201)
 		w.ask(member.as(), "GET", of(p)).want(w, 200)
 	})
+	w.sub("for good, beside one that stays: its packages are passed over", func(w *world) {
+		g := w.group(harness.Private)
+		p, q := w.project(g, harness.Private), w.project(g, harness.Private)
+		k, both, d := newPack(), newName(), newName()
+		w.publish(p, w.root(), k)
+		w.uploaded(p, both, "1.0")
+		w.uploaded(p, d, "1.0")
+		w.uploaded(q, both, "2.0")
+		w.ask(w.root(), "DELETE", of(p)).must(w, 202)
+		w.ask(w.root(), "DELETE", of(p)+"?permanently_remove=true&full_path="+segment(p.PathWithNamespace)).must(w, 202)
+		prefix := of(g) + "/-/packages"
+		w.ask(w.root(), "GET", prefix+"/npm/"+k.name).want(w, 404)
+		w.ask(w.root(), "GET", prefix+"/pypi/simple/"+d+"/").want(w, 404)
+		if a := w.ask(w.root(), "GET", prefix+"/pypi/simple/"+both+"/").must(w, 200); !strings.Contains(string(a.body), "2.0") || strings.Contains(string(a.body), "1.0.tar.gz") {
+			w.Errorf("%s", a.body)
+		}
+	})
 	w.sub("for good: nobody finds it, nor restores it", func(w *world) {
 		g := w.group(harness.Public)
 		p := w.project(w.group(harness.Public, g), harness.Public)

@@ -422,6 +422,7 @@ func TestMovedPaths(t *testing.T) {
 	p := w.project(g, harness.Private)
 	k := named("@" + top.Path + "/tool")
 	w.publish(p, w.root(), k)
+	d := w.uploaded(p, newName(), "1.0")
 	member := w.member(p, harness.Developer)
 	oldGroup, oldProject := g.FullPath, p.PathWithNamespace
 	to := newPath()
@@ -440,6 +441,13 @@ func TestMovedPaths(t *testing.T) {
 		{"a tarball", "/projects/" + segment(oldProject) + "/packages/npm/" + k.name + "/-/" + k.name + "-1.0.0.tgz", of(p) + "/packages/npm/" + k.name + "/-/" + k.name + "-1.0.0.tgz"},
 		{"a search", "/projects/" + segment(oldProject) + "/packages/npm/-/v1/search?text=x", of(p) + "/packages/npm/-/v1/search?text=x"},
 		{"a packument of the group", "/groups/" + segment(oldGroup) + "/-/packages/npm/" + escaped(k.name), of(g) + "/-/packages/npm/" + escaped(k.name)},
+		{"an index of PyPI", "/projects/" + segment(oldProject) + "/packages/pypi/simple", of(p) + "/packages/pypi/simple"},
+		{"a page of it", "/projects/" + segment(oldProject) + "/packages/pypi/simple/" + d.name, of(p) + "/packages/pypi/simple/" + d.name},
+		{"a distribution", "/projects/" + segment(oldProject) + "/packages/pypi/files/" + d.sha256() + "/" + d.file, of(p) + "/packages/pypi/files/" + d.sha256() + "/" + d.file},
+		{"a release", "/projects/" + segment(oldProject) + "/packages/pypi/pypi/" + d.name + "/json", of(p) + "/packages/pypi/pypi/" + d.name + "/json"},
+		{"an index of PyPI of the group", "/groups/" + segment(oldGroup) + "/-/packages/pypi/simple", of(g) + "/-/packages/pypi/simple"},
+		{"a page of it", "/groups/" + segment(oldGroup) + "/-/packages/pypi/simple/" + d.name, of(g) + "/-/packages/pypi/simple/" + d.name},
+		{"a distribution of the group", "/groups/" + segment(oldGroup) + "/-/packages/pypi/files/" + d.sha256() + "/" + d.file, of(g) + "/-/packages/pypi/files/" + d.sha256() + "/" + d.file},
 	} {
 		w.sub("asked by its old path: "+row.what, func(w *world) {
 			for _, method := range []string{"GET", "HEAD"} {
@@ -466,6 +474,7 @@ func TestMovedPaths(t *testing.T) {
 		}
 		mine := newPack()
 		w.ask(member.as(), "PUT", "/projects/"+segment(oldProject)+"/packages/npm/"+mine.name, mine.document()).want(w, 405).refused(w, 405, "Non GET methods are not allowed for moved projects")
+		w.send(newSdist(newName(), "1.0").upload("/api/v4/projects/"+segment(oldProject)+"/packages/pypi", member.as(), nil)).want(w, 405).is(w, `{"message":"Non GET methods are not allowed for moved projects"}`)
 	})
 	w.sub("by its new path", func(w *world) {
 		w.ask(member.as(), "GET", "/projects/"+segment(newProject)).want(w, 200)

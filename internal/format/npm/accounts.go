@@ -14,28 +14,18 @@ import (
 	"packhouse/internal/registry"
 )
 
-// caller is who sent a request that is about no package, and the view they were found in.
-func (h *Handler) caller(q *request) (*access.View, *access.Caller, error) {
-	view, err := h.Gate.Now(q.Context())
-	if err != nil {
-		return nil, nil, err
-	}
-	caller, err := view.Caller(q.Request)
-	return view, caller, err
-}
-
 // signedIn is the caller of an endpoint that is about the caller, who has to be a person.
 func (h *Handler) signedIn(q *request, scopes ...string) (*access.Caller, error) {
-	_, caller, err := h.caller(q)
+	caller, err := h.Caller(q.Request)
 	if err != nil {
 		return nil, err
 	}
-	return caller, access.RequireScope(caller, scopes...)
+	return caller.Caller, access.RequireScope(caller.Caller, scopes...)
 }
 
 // whoami answers GET /-/whoami. A deploy token has a name too.
 func (h *Handler) whoami(w http.ResponseWriter, q *request) error {
-	_, caller, err := h.caller(q)
+	caller, err := h.Caller(q.Request)
 	if err != nil {
 		return err
 	}
@@ -296,8 +286,8 @@ func (h *Handler) visibility(w http.ResponseWriter, q *request, name string) err
 		return err
 	}
 	public := false
-	for _, e := range f.entries {
-		p, err := f.view.ProjectByID(e.ProjectID)
+	for _, e := range f.Entries {
+		p, err := f.View.ProjectByID(e.ProjectID)
 		if err != nil {
 			return err
 		}
@@ -312,17 +302,17 @@ func (h *Handler) collaborators(w http.ResponseWriter, q *request, name string) 
 	if err != nil {
 		return err
 	}
-	if err := access.RequireScope(f.caller, registry.ScopeAPI, registry.ScopeReadAPI); err != nil {
+	if err := access.RequireScope(f.Caller.Caller, registry.ScopeAPI, registry.ScopeReadAPI); err != nil {
 		return err
 	}
 	var members []*registry.Member
-	for _, e := range f.entries {
-		p, err := f.view.ProjectByID(e.ProjectID)
+	for _, e := range f.Entries {
+		p, err := f.View.ProjectByID(e.ProjectID)
 		if err != nil {
 			return err
 		}
 		// Who may pull from a project need not know of it, nor of its members.
-		if known, err := f.view.Knows(f.caller, p); err != nil {
+		if known, err := f.View.Knows(f.Caller.Caller, p); err != nil {
 			return err
 		} else if !known {
 			continue
@@ -343,7 +333,7 @@ func (h *Handler) collaborators(w http.ResponseWriter, q *request, name string) 
 		if err != nil {
 			return err
 		}
-		if root, err := f.view.GroupByID(p.RootID()); err != nil {
+		if root, err := f.View.GroupByID(p.RootID()); err != nil {
 			return err
 		} else if root.Personal() {
 			members = append(members, &registry.Member{UserID: root.OwnerID, Level: registry.Owner})
@@ -351,7 +341,7 @@ func (h *Handler) collaborators(w http.ResponseWriter, q *request, name string) 
 	}
 	rights := map[string]string{}
 	for _, m := range members {
-		user, err := f.view.UserByID(m.UserID)
+		user, err := f.View.UserByID(m.UserID)
 		if err != nil {
 			return err
 		}
@@ -380,7 +370,7 @@ var emptyAudit = map[string]any{
 // audit answers POST /-/npm/v1/security/…: there are no advisories yet, so the answer does not depend on what is asked,
 // but what is asked must be JSON.
 func (h *Handler) audit(w http.ResponseWriter, q *request, answer any) error {
-	_, _, caller, err := h.searchScope(q)
+	caller, _, _, err := h.List(q.Request, q.at)
 	if err != nil {
 		return err
 	}
@@ -403,7 +393,7 @@ func (h *Handler) audit(w http.ResponseWriter, q *request, answer any) error {
 
 // ping answers GET /-/ping. It is what people try a token with.
 func (h *Handler) ping(w http.ResponseWriter, q *request) error {
-	if _, _, err := h.caller(q); err != nil {
+	if _, err := h.Caller(q.Request); err != nil {
 		return err
 	}
 	return writeJSON(w, http.StatusOK, struct{}{})

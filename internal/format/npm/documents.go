@@ -114,10 +114,10 @@ func (h *Handler) packument(w http.ResponseWriter, q *request, name string) erro
 	}
 	prefix := q.prefix
 	return h.Documents.Serve(w, q.Request, document.Request{
-		Key:         document.MakeKey(registry.NPM, variant, name, prefix, f.entries),
+		Key:         document.MakeKey(registry.NPM, variant, name, prefix, f.Entries),
 		ContentType: contentType,
 		Build: func(ctx context.Context, w io.Writer) (document.Built, error) {
-			return h.build(ctx, w, name, variant, prefix, f.entries)
+			return h.build(ctx, w, name, variant, prefix, f.Entries)
 		},
 	})
 }
@@ -300,11 +300,11 @@ func (h *Handler) manifest(w http.ResponseWriter, q *request, name, version stri
 	}
 	var text bytes.Buffer
 	err = h.Registry.Store.Read(q.Context(), func(tx registry.Tx) error {
-		packages, err := tx.Packages(f.ids())
+		packages, err := tx.Packages(f.IDs())
 		if err != nil {
 			return err
 		}
-		tags, err := tx.Tags(f.ids())
+		tags, err := tx.Tags(f.IDs())
 		if err != nil {
 			return err
 		}
@@ -341,7 +341,7 @@ func (h *Handler) tarball(w http.ResponseWriter, q *request, name, file string) 
 	if err != nil {
 		return h.forward(w, q, name, err, "-", file)
 	}
-	content, err := h.Registry.Store.FileOfVersion(q.Context(), f.ids(), version)
+	content, err := h.Registry.Store.FileOfVersion(q.Context(), f.IDs(), version)
 	if registry.KindOf(err) == registry.NotFound {
 		return errNoPackage
 	}

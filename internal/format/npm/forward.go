@@ -44,14 +44,14 @@ func (h *Handler) ours(q *request, name string) (bool, error) {
 		return true, err
 	}
 	var group, project, root int64
-	if q.project != "" {
-		p, err := view.Project(q.project)
+	if q.at.Project != "" {
+		p, err := view.Project(q.at.Project)
 		if err != nil {
 			return true, err
 		}
 		project, root = p.ID, p.RootID()
 	} else {
-		g, err := view.Group(q.group)
+		g, err := view.Group(q.at.Group)
 		if err != nil {
 			return true, err
 		}

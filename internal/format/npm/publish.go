@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"packhouse/internal/access"
+	"packhouse/internal/format"
 	"packhouse/internal/registry"
 )
 
@@ -19,17 +20,17 @@ const maxUnpacked = 4
 
 // put answers PUT /:package: a publish when there is a tarball, otherwise npm deprecate, which sends the packument.
 func (h *Handler) put(w http.ResponseWriter, q *request, name string) error {
-	if q.project == "" {
+	if q.at.Project == "" {
 		return registry.Errorf(registry.NotFound, "Packages are published to a project: PUT /api/v4/projects/:id/packages/npm/:package_name")
 	}
-	f, project, err := h.write(q, name, access.Publish)
+	c, project, err := h.write(q, name, access.Publish)
 	if err != nil {
 		return err
 	}
 	if q.ContentLength == 0 {
 		return registry.Errorf(registry.Invalid, "file is missing")
 	}
-	policy, err := f.view.Policy(0, project.ID)
+	policy, err := c.View.Policy(0, project.ID)
 	if err != nil {
 		return err
 	}
@@ -57,7 +58,7 @@ func (h *Handler) put(w http.ResponseWriter, q *request, name string) error {
 		return registry.Errorf(registry.Invalid, "Versions key is missing from the JSON upload")
 	}
 	if staged == nil && isDeprecation(q, b) {
-		return h.deprecate(w, q, f, project, name, b)
+		return h.deprecate(w, q, c, project, name, b)
 	}
 	if len(b.Versions) == 0 {
 		return registry.Errorf(registry.Invalid, "Version is empty.")
@@ -68,7 +69,7 @@ func (h *Handler) put(w http.ResponseWriter, q *request, name string) error {
 	if len(b.Versions) > 1 {
 		return registry.Errorf(registry.Invalid, "Validation failed: one version is published at a time")
 	}
-	publication, err := h.publication(f, project, name, b, staged)
+	publication, err := h.publication(c, project, name, b, staged)
 	if err != nil {
 		return err
 	}
@@ -104,7 +105,7 @@ func (h *Handler) readBody(q *request, maxFile int64, store func(string, io.Read
 }
 
 // publication checks what was sent against itself and against the tarball, and renders it.
-func (h *Handler) publication(f *found, project *registry.Project, name string, b *body, staged registry.Staged) (*registry.Publication, error) {
+func (h *Handler) publication(c *format.Caller, project *registry.Project, name string, b *body, staged registry.Staged) (*registry.Publication, error) {
 	number := b.Versions[0].Version
 	if _, err := parseVersion(number); err != nil {
 		return nil, err
@@ -152,7 +153,7 @@ func (h *Handler) publication(f *found, project *registry.Project, name string, 
 
 	p := &registry.Publication{
 		Package: registry.Package{ProjectID: project.ID, Name: name, Version: number, Words: words(manifest),
-			CreatorID: f.caller.UserID(), PipelineID: f.caller.PipelineID()},
+			CreatorID: c.UserID(), PipelineID: c.PipelineID()},
 		EntryName: name,
 		Files:     []registry.PublicationFile{{Name: tarballName(name, number), Content: staged}},
 		Tags:      tags,
@@ -177,7 +178,7 @@ func (h *Handler) publication(f *found, project *registry.Project, name string, 
 		FileCount:    inside.Files,
 		UnpackedSize: inside.UnpackedSize,
 		Tarball:      "\x00/" + name + "/-/" + tarballName(name, number),
-	}, f.caller.User, text)
+	}, c.User, text)
 	return p, err
 }
 
@@ -246,8 +247,8 @@ func isDeprecation(q *request, b *body) bool {
 }
 
 // deprecate sets or takes back why versions should not be used any more.
-func (h *Handler) deprecate(w http.ResponseWriter, q *request, f *found, project *registry.Project, name string, b *body) error {
-	if err := f.view.Authorize(f.caller, project, access.Delete); err != nil {
+func (h *Handler) deprecate(w http.ResponseWriter, q *request, c *format.Caller, project *registry.Project, name string, b *body) error {
+	if err := c.View.Authorize(c.Caller, project, access.Delete); err != nil {
 		return err
 	}
 	reasons := map[string]string{}
@@ -355,14 +356,14 @@ func (h *Handler) listTags(w http.ResponseWriter, q *request, name string) error
 	}
 	var tags map[string]string
 	err = h.Registry.Store.Read(q.Context(), func(tx registry.Tx) error {
-		packages, err := tx.Packages(f.ids())
+		packages, err := tx.Packages(f.IDs())
 		if err != nil {
 			return err
 		}
 		if len(packages) == 0 {
 			return errNoPackage
 		}
-		set, err := tx.Tags(f.ids())
+		set, err := tx.Tags(f.IDs())
 		tags = distTags(packages, set)
 		return err
 	})

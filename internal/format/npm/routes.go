@@ -1,7 +1,6 @@
 package npm
 
 import (
-	"encoding/json"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -11,6 +10,7 @@ import (
 
 	"packhouse/internal/access"
 	"packhouse/internal/document"
+	"packhouse/internal/format"
 	"packhouse/internal/registry"
 )
 
@@ -26,11 +26,8 @@ var Format = registry.Format{Type: registry.NPM, Compare: func(a, b string) int 
 
 // Handler serves the protocol.
 type Handler struct {
-	Registry  *registry.Registry
-	Gate      *access.Gate
-	Documents *document.Cache
-	// BaseURL is the public URL of the server as a request sees it, without a slash at the end.
-	BaseURL     func(*http.Request) string
+	format.Finder
+	Documents   *document.Cache
 	MaxFile     int64 // bytes of a tarball; a project's settings may say less
 	MaxMetadata int64 // bytes of everything else in one request
 	// Upstream is the URL, without a slash at the end, of the registry to which names that nobody has here are
@@ -52,7 +49,7 @@ func (h *Handler) Routes(handle func(pattern string, handler http.Handler)) {
 		handle(prefix+"/{rest...}", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			escaped := r.URL.EscapedPath()
 			at := nth(escaped, '/', slashes)
-			q := &request{r, h.BaseURL(r) + escaped[:at], escaped[at+1:], r.PathValue("project"), r.PathValue("group")}
+			q := &request{r, h.BaseURL(r) + escaped[:at], escaped[at+1:], format.Place{Project: r.PathValue("project"), Group: r.PathValue("group")}}
 			if err := h.route(w, q); err != nil {
 				writeError(w, r, err)
 			}
@@ -71,10 +68,9 @@ func nth(s string, c byte, n int) (at int) {
 // request is a request below one of the prefixes.
 type request struct {
 	*http.Request
-	prefix  string // URL up to ".../packages/npm", as it was asked
-	rest    string // escaped path after it, without the slash
-	project string // :id of a project's prefix, unescaped
-	group   string // :id of a group's prefix, unescaped
+	prefix string // URL up to ".../packages/npm", as it was asked
+	rest   string // escaped path after it, without the slash
+	at     format.Place
 }
 
 var errRoute = registry.Errorf(registry.NotFound, "404 Not Found")
@@ -218,7 +214,7 @@ func (h *Handler) routePackage(w http.ResponseWriter, q *request, method, path s
 	case what == "GET collaborators" && len(parts) == 1:
 		return h.collaborators(w, q, name)
 	case what == "POST access" && len(parts) == 1:
-		if _, _, err := h.caller(q); err != nil {
+		if _, err := h.Caller(q.Request); err != nil {
 			return err
 		}
 		return registry.Errorf(registry.Forbidden, "Who may see a package is decided by the visibility of its project")
@@ -226,200 +222,51 @@ func (h *Handler) routePackage(w http.ResponseWriter, q *request, method, path s
 	return errRoute
 }
 
-// found is a package name within what the request is about and the caller may read.
-type found struct {
-	view   *access.View
-	caller *access.Caller
-	// entries that the caller may read, by project id; never empty.
-	entries []registry.Revision
-}
-
-func (f *found) ids() []int64 {
-	ids := make([]int64, len(f.entries))
-	for i, e := range f.entries {
-		ids[i] = e.EntryID
-	}
-	return ids
-}
-
 var errNoPackages = registry.Errorf(registry.NotFound, "404 Packages Not Found")
 
-// find resolves the caller and the name, in one query when both were seen before. Without any entry that the caller
-// may read it returns what the caller may know: Unauthenticated or NotFound.
-func (h *Handler) find(q *request, name string) (*found, error) {
-	project, _ := numeric(q.project)
-	revision, entries, err := h.Registry.Store.Revisions(q.Context(), registry.NPM, name, project)
-	if err != nil {
-		return nil, err
+// find is [format.Finder.Find].
+func (h *Handler) find(q *request, name string) (*format.Found, error) {
+	q.at.Scope = scopeOf(name)
+	f, err := h.Find(q.Request, q.at, name)
+	if err == format.ErrNoPackage {
+		err = errNoPackages
 	}
-	f := &found{view: h.Gate.At(revision)}
-	if f.caller, err = f.view.Caller(q.Request); err != nil {
-		return nil, err
-	}
-	if q.project != "" {
-		p, err := f.view.Project(q.project)
-		if err != nil {
-			return nil, err
-		}
-		if err := f.view.Authorize(f.caller, p, access.Read); err != nil {
-			return nil, err
-		}
-		if err := access.Moved(q.Request, h.BaseURL(q.Request), q.project, p); err != nil {
-			return nil, err
-		}
-		for _, e := range entries {
-			if e.ProjectID == p.ID {
-				f.entries = append(f.entries, e)
-			}
-		}
-		if len(f.entries) == 0 {
-			return nil, errNoPackages
-		}
-		return f, nil
-	}
-	above, err := h.above(f, q, name)
-	if err != nil {
-		return nil, err
-	}
-	inScope := false
-	for _, e := range entries {
-		p, err := f.view.ProjectByID(e.ProjectID)
-		if registry.KindOf(err) == registry.NotFound { // the project was removed, its packages go after it
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		if !slices.Contains(p.Lineage, above.ID) {
-			continue
-		}
-		inScope = true
-		err = f.view.Authorize(f.caller, p, access.Read)
-		switch registry.KindOf(err) {
-		case registry.NotFound, registry.Unauthenticated, registry.Forbidden: // not for this caller
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		f.entries = append(f.entries, e)
-	}
-	if len(f.entries) > 0 {
-		return f, nil
-	}
-	if q.group != "" {
-		if err := f.view.AuthorizeGroup(f.caller, above, access.Read); err != nil {
-			return nil, err
-		}
-	}
-	switch {
-	case inScope && f.caller.Anonymous():
-		return nil, registry.Errorf(registry.Unauthenticated, "401 Unauthorized")
-	case inScope:
-		return nil, registry.Errorf(registry.Forbidden, "403 Forbidden")
-	case q.group == "":
-		return nil, registry.Errorf(registry.NotFound, "404 Project Not Found")
-	}
-	return nil, errNoPackages
-}
-
-// above is the namespace under which a group's or the instance's prefix looks. The instance looks only in the
-// top-level namespace that a name's scope says: any other rule would let one team publish under another's names.
-func (h *Handler) above(f *found, q *request, name string) (*registry.Group, error) {
-	if q.group != "" {
-		g, err := f.view.Group(q.group)
-		if err != nil {
-			return nil, err
-		}
-		return g, h.groupMoved(f, q, g)
-	}
-	none := registry.Errorf(registry.NotFound, "404 Project Not Found")
-	scope := scopeOf(name)
-	if _, isNumber := numeric(scope); scope == "" || isNumber {
-		return nil, none
-	}
-	g, err := f.view.Namespace(scope)
-	if registry.KindOf(err) == registry.NotFound {
-		return nil, none
-	}
-	return g, err
-}
-
-// groupMoved sends those who may know of a group from a path that it had before to its number.
-func (h *Handler) groupMoved(f *found, q *request, g *registry.Group) error {
-	if err := access.MovedGroup(q.Request, h.BaseURL(q.Request), q.group, g); err != nil {
-		if refused := f.view.AuthorizeGroup(f.caller, g, access.Read); refused != nil {
-			return refused
-		}
-		return err
-	}
-	return nil
+	return f, err
 }
 
 // write resolves the project that a change of a name is for, and authorizes it. At a group's or the instance's prefix
 // it is the project of the version published last, as with GitLab.
-func (h *Handler) write(q *request, name string, action access.Action) (*found, *registry.Project, error) {
-	if q.project == "" {
-		f, err := h.find(q, name)
-		if err != nil {
-			return nil, nil, err
-		}
-		id := f.entries[0].ProjectID
-		if len(f.entries) > 1 {
-			err := h.Registry.Store.Read(q.Context(), func(tx registry.Tx) error {
-				packages, err := tx.Packages(f.ids())
-				if len(packages) > 0 {
-					id = packages[len(packages)-1].ProjectID
-				}
-				return err
-			})
-			if err != nil {
-				return nil, nil, err
+func (h *Handler) write(q *request, name string, action access.Action) (*format.Caller, *registry.Project, error) {
+	if q.at.Project != "" {
+		return h.Project(q.Request, q.at.Project, action)
+	}
+	f, err := h.find(q, name)
+	if err != nil {
+		return nil, nil, err
+	}
+	id := f.Entries[0].ProjectID
+	if len(f.Entries) > 1 {
+		err := h.Registry.Store.Read(q.Context(), func(tx registry.Tx) error {
+			packages, err := tx.Packages(f.IDs())
+			if len(packages) > 0 {
+				id = packages[len(packages)-1].ProjectID
 			}
-		}
-		p, err := f.view.ProjectByID(id)
+			return err
+		})
 		if err != nil {
 			return nil, nil, err
 		}
-		return f, p, f.view.Authorize(f.caller, p, action)
 	}
-	view, caller, err := h.caller(q)
+	p, err := f.View.ProjectByID(id)
 	if err != nil {
 		return nil, nil, err
 	}
-	p, err := view.Project(q.project)
-	if err != nil {
-		return nil, nil, err
-	}
-	if err := view.Authorize(caller, p, action); err != nil {
-		return nil, nil, err
-	}
-	return &found{view: view, caller: caller}, p, access.Moved(q.Request, h.BaseURL(q.Request), q.project, p)
-}
-
-// numeric tells whether an :id is a number, and which.
-func numeric(id string) (n int64, ok bool) {
-	for _, c := range []byte(id) {
-		if c < '0' || c > '9' || n > 1<<58 {
-			return 0, false
-		}
-		n = n*10 + int64(c-'0')
-	}
-	return n, id != ""
+	return &f.Caller, p, f.View.Authorize(f.Caller.Caller, p, action)
 }
 
 // ---- answers
 
-func writeJSON(w http.ResponseWriter, status int, value any) error {
-	text, err := json.Marshal(value)
-	if err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	w.Write(text)
-	return nil
-}
+var writeJSON = format.WriteJSON
 
 // statuses of the kinds of error in this protocol.
 var statuses = map[registry.Kind]int{

@@ -17,38 +17,9 @@ const (
 	maxSearched = 250  // results on a page
 )
 
-// searchScope is what a list may show: the prefix, and what the caller may read below it.
-func (h *Handler) searchScope(q *request) (filter registry.EntryFilter, view *access.View, caller *access.Caller, err error) {
-	if view, caller, err = h.caller(q); err != nil {
-		return
-	}
-	filter = registry.EntryFilter{Type: registry.NPM, Viewer: caller.Viewer()}
-	switch {
-	case q.project != "":
-		var p *registry.Project
-		if p, err = view.Project(q.project); err != nil {
-			return
-		}
-		filter.Project = p.ID
-		if err = view.Authorize(caller, p, access.Read); err == nil {
-			err = access.Moved(q.Request, h.BaseURL(q.Request), q.project, p)
-		}
-	case q.group != "":
-		if filter.Group, err = view.Group(q.group); err != nil {
-			return
-		}
-		if err = view.AuthorizeGroup(caller, filter.Group, access.Read); err == nil {
-			err = access.MovedGroup(q.Request, h.BaseURL(q.Request), q.group, filter.Group)
-		}
-	case caller.Token != nil:
-		err = access.ReadScope(caller)
-	}
-	return
-}
-
 // search answers GET /-/v1/search?text=&size=&from=.
 func (h *Handler) search(w http.ResponseWriter, q *request) error {
-	filter, _, _, err := h.searchScope(q)
+	_, filter, _, err := h.List(q.Request, q.at)
 	if err != nil {
 		return err
 	}
@@ -151,14 +122,14 @@ func links(homepage, repository, bugs any) map[string]string {
 // listPackages answers GET /-/org/ORG/package and /-/user/USER/package: the packages below the prefix, or below the
 // group or user where the prefix is the instance's, and what the caller may do with them.
 func (h *Handler) listPackages(w http.ResponseWriter, q *request, owner string) error {
-	filter, view, caller, err := h.searchScope(q)
+	c, filter, _, err := h.List(q.Request, q.at)
 	if err != nil {
 		return err
 	}
-	if q.project == "" && q.group == "" {
-		filter.Group, err = view.Namespace(strings.TrimPrefix(owner, "@"))
+	if q.at.Project == "" && q.at.Group == "" {
+		filter.Group, err = c.View.Namespace(strings.TrimPrefix(owner, "@"))
 		if err == nil {
-			err = view.AuthorizeGroup(caller, filter.Group, access.Read)
+			err = c.View.AuthorizeGroup(c.Caller, filter.Group, access.Read)
 		}
 		switch registry.KindOf(err) {
 		case registry.NotFound, registry.Unauthenticated:
@@ -179,14 +150,14 @@ func (h *Handler) listPackages(w http.ResponseWriter, q *request, owner string) 
 		return err
 	}
 	for _, e := range entries {
-		p, err := view.ProjectByID(e.ProjectID)
+		p, err := c.View.ProjectByID(e.ProjectID)
 		if registry.KindOf(err) == registry.NotFound { // removed since the list was read
 			continue
 		}
 		if err != nil {
 			return err
 		}
-		if view.Authorize(caller, p, access.Publish) == nil {
+		if c.View.Authorize(c.Caller, p, access.Publish) == nil {
 			rights[e.Name] = "read-write"
 		} else if rights[e.Name] == "" {
 			rights[e.Name] = "read-only"

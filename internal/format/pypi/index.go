@@ -7,37 +7,15 @@ import (
 	"net/http"
 	"time"
 
-	"packhouse/internal/access"
 	"packhouse/internal/document"
 	"packhouse/internal/registry"
 )
 
 // index answers GET /simple/: each name once, in the order of names, with the spelling of its latest version as text.
 func (h *Handler) index(w http.ResponseWriter, q *request) error {
-	c, err := h.Caller(q.Request)
+	_, filter, title, err := h.List(q.Request, q.at)
 	if err != nil {
 		return err
-	}
-	filter := registry.EntryFilter{Type: registry.PyPI, Viewer: c.Viewer()}
-	title := ""
-	if q.at.Project != "" {
-		p, err := c.View.Project(q.at.Project)
-		if err == nil {
-			err = c.View.Authorize(c.Caller, p, access.Read)
-		}
-		if err != nil {
-			return err
-		}
-		filter.Project, filter.Viewer, title = p.ID, registry.Viewer{All: true}, p.Name
-	} else {
-		g, err := c.View.Group(q.at.Group)
-		if err == nil {
-			err = c.View.AuthorizeGroup(c.Caller, g, access.Read)
-		}
-		if err != nil {
-			return err
-		}
-		filter.Group, title = g, g.Name
 	}
 	// What the index depends on: the projects that the caller may read, each with how often its names have changed.
 	var projects []registry.Revision

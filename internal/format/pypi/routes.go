@@ -1,7 +1,6 @@
 package pypi
 
 import (
-	"encoding/json"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -16,9 +15,7 @@ import (
 // Handler serves the protocol.
 type Handler struct {
 	format.Finder
-	Documents *document.Cache
-	// BaseURL is the public URL of the server as a request sees it, without a slash at the end.
-	BaseURL     func(*http.Request) string
+	Documents   *document.Cache
 	MaxFile     int64 // bytes of a distribution
 	MaxMetadata int64 // bytes of everything else in one request
 }
@@ -61,16 +58,7 @@ type request struct {
 
 var errNoPackage = format.ErrNoPackage
 
-func writeJSON(w http.ResponseWriter, status int, value any) error {
-	text, err := json.Marshal(value)
-	if err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	w.Write(text)
-	return nil
-}
+var writeJSON = format.WriteJSON
 
 // answers of the kinds of error, as GitLab's REST API gives them.
 var answers = map[registry.Kind]struct {
@@ -94,8 +82,14 @@ func writeError(w http.ResponseWriter, r *http.Request, err error) {
 	answer, message := answers[registry.KindOf(err)], registry.MessageOf(err)
 	var token *access.TokenError
 	var parameter paramError
+	var moved *access.MovedError
 	body := map[string]string{"message": message}
 	switch {
+	case errors.As(err, &moved) && moved.Location != "":
+		moved.Redirect(w)
+		return
+	case errors.As(err, &moved):
+		answer.status, body["message"] = http.StatusMethodNotAllowed, moved.Error()
 	case errors.As(err, &parameter):
 		answer, body = answers[registry.Invalid], map[string]string{"error": parameter.Error()}
 	case errors.As(err, &token):
