@@ -4,7 +4,6 @@ import (
 	"net/http"
 	"strings"
 
-	"packhouse/internal/access"
 	"packhouse/internal/registry"
 )
 
@@ -195,14 +194,8 @@ func (a *API) listEvents(in finder) handler {
 			return err
 		}
 		f, pg := c.eventDates(), c.page()
-		if err := c.wrong(); err != nil {
-			return err
-		}
-		place, err := in(c)
+		place, err := c.place(in, inspect)
 		if err != nil {
-			return err
-		}
-		if err := c.may(place.level, access.Inspect); err != nil {
 			return err
 		}
 		f.GroupID, f.ProjectID = place.groupID, place.projectID
@@ -217,14 +210,8 @@ func (a *API) showEvent(in finder) handler {
 			return err
 		}
 		id := c.number("audit_event_id", 0)
-		if err := c.wrong(); err != nil {
-			return err
-		}
-		place, err := in(c)
+		place, err := c.place(in, inspect)
 		if err != nil {
-			return err
-		}
-		if err := c.may(place.level, access.Inspect); err != nil {
 			return err
 		}
 		return a.writeEvent(w, r, id, func(e *registry.Event) bool { return e.GroupID == place.groupID && e.ProjectID == place.projectID })

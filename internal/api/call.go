@@ -178,6 +178,22 @@ var places = map[string]finder{"/projects/{id}": inProject, "/groups/{id}": inGr
 // finder finds the place that the path of a request names.
 type finder func(*call) (*place, error)
 
+// place finds a place, when what was read of the parameters is right and the caller may do something there.
+func (c *call) place(in finder, action func(*place) access.Action) (*place, error) {
+	if err := c.wrong(); err != nil {
+		return nil, err
+	}
+	p, err := in(c)
+	if err != nil {
+		return nil, err
+	}
+	return p, c.may(p.level, action(p))
+}
+
+func manage(p *place) access.Action { return p.manage }
+
+func inspect(*place) access.Action { return access.Inspect }
+
 func inProject(c *call) (*place, error) {
 	p, level, err := c.project(c.text("id", ""))
 	if err != nil {

@@ -5,7 +5,6 @@ import (
 	"regexp"
 	"time"
 
-	"packhouse/internal/access"
 	"packhouse/internal/registry"
 )
 
@@ -59,14 +58,8 @@ func (a *API) createDeployToken(in finder) handler {
 			Scopes: c.requiredChoices("scopes", deployScopes...), ExpiresAt: c.time("expires_at"),
 		}
 		c.short("username", token.Username)
-		if err := c.wrong(); err != nil {
-			return err
-		}
-		place, err := in(c)
+		place, err := c.place(in, manage)
 		if err != nil {
-			return err
-		}
-		if err := c.may(place.level, place.manage); err != nil {
 			return err
 		}
 		switch {
@@ -93,14 +86,8 @@ func (a *API) listDeployTokens(in finder) handler {
 			return err
 		}
 		active, pg := c.flag("active", false), c.page()
-		if err := c.wrong(); err != nil {
-			return err
-		}
-		place, err := in(c)
+		place, err := c.place(in, inspect)
 		if err != nil {
-			return err
-		}
-		if err := c.may(place.level, access.Inspect); err != nil {
 			return err
 		}
 		filter := registry.TokenFilter{Kind: registry.DeployToken, GroupID: place.groupID, ProjectID: place.projectID, Active: active}
@@ -169,14 +156,8 @@ func (a *API) revokeDeployToken(in finder) handler {
 // deployToken finds the deploy token :token_id of the project or group :id, for those who may list them.
 func (a *API) deployToken(c *call, r *http.Request, in finder) (*registry.Token, *place, error) {
 	id := c.number("token_id", 0)
-	if err := c.wrong(); err != nil {
-		return nil, nil, err
-	}
-	place, err := in(c)
+	place, err := c.place(in, inspect)
 	if err != nil {
-		return nil, nil, err
-	}
-	if err := c.may(place.level, access.Inspect); err != nil {
 		return nil, nil, err
 	}
 	token, err := a.token(r, id)

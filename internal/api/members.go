@@ -157,14 +157,8 @@ func (a *API) createMember(in finder) handler {
 			c.problem(by + " is invalid")
 		}
 		level, expires := registry.Level(c.requiredNumber("access_level")), c.date("expires_at")
-		if err := c.wrong(); err != nil {
-			return err
-		}
-		place, err := in(c)
+		place, err := c.place(in, manage)
 		if err != nil {
-			return err
-		}
-		if err := c.may(place.level, place.manage); err != nil {
 			return err
 		}
 		if err := place.grantable(level, expires); err != nil {
@@ -267,14 +261,8 @@ func (a *API) updateMember(in finder) handler {
 			return err
 		}
 		id, level, expires, ends := c.number("user_id", 0), registry.Level(c.requiredNumber("access_level")), c.date("expires_at"), c.has("expires_at")
-		if err := c.wrong(); err != nil {
-			return err
-		}
-		place, err := in(c)
+		place, err := c.place(in, manage)
 		if err != nil {
-			return err
-		}
-		if err := c.may(place.level, place.manage); err != nil {
 			return err
 		}
 		if err := place.grantable(level, expires); err != nil {

@@ -49,10 +49,7 @@ func (a *API) createPersonalToken(w http.ResponseWriter, r *http.Request) error 
 		return errForbidden // a bot has the token that it was made with
 	}
 	token.UserID = user.ID
-	if err := checkToken(token, maxLifetime); err != nil {
-		return err
-	}
-	text, err := a.reg.IssueToken(r.Context(), token)
+	text, err := a.issue(r, token, maxLifetime)
 	if err != nil {
 		return err
 	}
@@ -74,10 +71,7 @@ func (a *API) createOwnToken(w http.ResponseWriter, r *http.Request) error {
 		return errForbidden
 	}
 	token.UserID = c.who.User.ID
-	if err := checkToken(token, day); err != nil {
-		return err
-	}
-	text, err := a.reg.IssueToken(r.Context(), token)
+	text, err := a.issue(r, token, day)
 	if err != nil {
 		return err
 	}
@@ -243,10 +237,7 @@ func (a *API) createImpersonationToken(w http.ResponseWriter, r *http.Request) e
 		return errForbidden
 	}
 	token.UserID, token.Impersonation = user.ID, true
-	if err := checkToken(token, maxLifetime); err != nil {
-		return err
-	}
-	text, err := a.reg.IssueToken(r.Context(), token)
+	text, err := a.issue(r, token, maxLifetime)
 	if err != nil {
 		return err
 	}

@@ -83,14 +83,8 @@ func (c *call) ruled(in finder, action func(*place) access.Action) (*place, erro
 	if c.who.User == nil {
 		return nil, errAnonymous
 	}
-	place, err := in(c)
-	if err != nil {
-		return nil, err
-	}
-	return place, c.may(place.level, action(place))
+	return c.place(in, action)
 }
-
-func manage(p *place) access.Action { return p.manage }
 
 func (a *API) listRules(in finder) handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
@@ -98,7 +92,7 @@ func (a *API) listRules(in finder) handler {
 		if err != nil {
 			return err
 		}
-		place, err := c.ruled(in, func(*place) access.Action { return access.Inspect })
+		place, err := c.ruled(in, inspect)
 		if err != nil {
 			return err
 		}

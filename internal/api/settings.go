@@ -8,7 +8,6 @@ import (
 
 	"github.com/google/jsonschema-go/jsonschema"
 
-	"packhouse/internal/access"
 	"packhouse/internal/registry"
 )
 
@@ -138,11 +137,8 @@ func (a *API) inspected(w http.ResponseWriter, r *http.Request, in finder) (*cal
 	if err != nil {
 		return nil, nil, err
 	}
-	place, err := in(c)
-	if err != nil {
-		return nil, nil, err
-	}
-	return c, place, c.may(place.level, access.Inspect)
+	place, err := c.place(in, inspect)
+	return c, place, err
 }
 
 func (a *API) changeSettings(in finder) handler {
@@ -151,11 +147,8 @@ func (a *API) changeSettings(in finder) handler {
 		if err != nil {
 			return err
 		}
-		place, err := in(c)
+		place, err := c.place(in, manage)
 		if err != nil {
-			return err
-		}
-		if err := c.may(place.level, place.manage); err != nil {
 			return err
 		}
 		values := map[string]*string{}

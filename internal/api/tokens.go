@@ -73,6 +73,14 @@ func checkToken(t *registry.Token, life time.Duration) (err error) {
 	return err
 }
 
+// issue makes a token of a user that lives so long at most.
+func (a *API) issue(r *http.Request, token *registry.Token, life time.Duration) (text string, err error) {
+	if err := checkToken(token, life); err != nil {
+		return "", err
+	}
+	return a.reg.IssueToken(r.Context(), token)
+}
+
 func expiry(asked time.Time, life time.Duration) (time.Time, error) {
 	today := time.Now().UTC().Truncate(day)
 	switch latest := today.Add(maxLifetime); {
