@@ -111,6 +111,9 @@ func (f *Finder) Find(r *http.Request, at Place, name string) (*Found, error) {
 	return nil, found.nothing(at, group, hidden)
 }
 
+// maxFileName is the length in bytes beyond which no file has a name.
+const maxFileName = 255
+
 // File finds a file by its digest and name. Of several below a group the newest that the caller may read counts.
 func (f *Finder) File(r *http.Request, at Place, sha256, name string) (*registry.File, error) {
 	c, err := f.Caller(r)
@@ -127,9 +130,11 @@ func (f *Finder) File(r *http.Request, at Place, sha256, name string) (*registry
 	if err != nil {
 		return nil, err
 	}
-	files, err := f.Registry.Store.FilesByDigest(r.Context(), f.Type, sha256, name)
-	if err != nil {
-		return nil, err
+	var files []registry.ProjectFile
+	if len(sha256) == 64 && len(name) <= maxFileName { // what the store is asked for it may keep, and a URL may be long
+		if files, err = f.Registry.Store.FilesByDigest(r.Context(), f.Type, sha256, name); err != nil {
+			return nil, err
+		}
 	}
 	hidden := false
 	for _, file := range files {
@@ -154,7 +159,8 @@ func (f *Finder) File(r *http.Request, at Place, sha256, name string) (*registry
 	return nil, c.nothing(at, group, hidden)
 }
 
-// reads tells whether a project is below a group, and whether the caller may read its packages.
+// reads tells whether the caller may read the packages of a project below a group, and whether there are any that
+// others may, as far as the caller, or whoever has not said yet who they are, may know.
 func (c *Caller) reads(project int64, group *registry.Group) (readable, inside bool, err error) {
 	p, err := c.View.ProjectByID(project)
 	if registry.KindOf(err) == registry.NotFound { // it was removed, its packages go after it
@@ -165,7 +171,9 @@ func (c *Caller) reads(project int64, group *registry.Group) (readable, inside b
 	}
 	err = c.View.Authorize(c.Caller, p, access.Read)
 	switch registry.KindOf(err) {
-	case registry.NotFound, registry.Unauthenticated, registry.Forbidden: // not for this caller
+	case registry.NotFound: // the caller may not know of it
+		return false, false, nil
+	case registry.Unauthenticated, registry.Forbidden: // not for this caller
 		return false, true, nil
 	}
 	return err == nil, true, err

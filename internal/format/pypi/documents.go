@@ -93,7 +93,7 @@ func eachFile(tx registry.Tx, entries []int64) (files []file, err error) {
 
 // page answers GET /simple/:name/.
 func (h *Handler) page(w http.ResponseWriter, q *request, name string) error {
-	f, err := h.Find(q.Request, q.at, normalize(name))
+	f, err := h.Find(q.Request, q.at, sought(name))
 	if err != nil {
 		return err
 	}
@@ -258,10 +258,13 @@ func (h *Handler) download(w http.ResponseWriter, q *request, digest, name strin
 	} else if registry.KindOf(err) != registry.NotFound {
 		return err
 	}
-	for suffix, kind := range map[string]struct{ word, media string }{
-		".metadata":   {coreMetadata, "text/plain; charset=utf-8"},
-		".asc":        {signature, "application/pgp-signature"},
-		".provenance": {attestations, "application/vnd.pypi.integrity.v1+json"},
+	for suffix, kind := range map[string]struct {
+		word, media string
+		has         func(*facts) bool
+	}{
+		".metadata":   {coreMetadata, "text/plain; charset=utf-8", func(*facts) bool { return true }},
+		".asc":        {signature, "application/pgp-signature", func(f *facts) bool { return f.Signed }},
+		".provenance": {attestations, "application/vnd.pypi.integrity.v1+json", func(f *facts) bool { return f.Provenance }},
 	} {
 		whole, ok := strings.CutSuffix(name, suffix)
 		if !ok {
@@ -270,6 +273,13 @@ func (h *Handler) download(w http.ResponseWriter, q *request, digest, name strin
 		f, err := h.File(q.Request, q.at, digest, whole)
 		if err != nil {
 			return err
+		}
+		var known facts
+		if err := json.Unmarshal([]byte(f.Facts), &known); err != nil {
+			return err
+		}
+		if !kind.has(&known) { // a file of this name that it replaced may have had one
+			return errNoPackage
 		}
 		var text []byte
 		err = h.Registry.Store.Read(q.Context(), func(tx registry.Tx) error {

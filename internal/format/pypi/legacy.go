@@ -88,7 +88,7 @@ func (h *Handler) legacy(w http.ResponseWriter, q *request, name, wanted string)
 		}
 		variant += " " + asked.String()
 	}
-	f, err := h.Find(q.Request, q.at, normalize(name))
+	f, err := h.Find(q.Request, q.at, sought(name))
 	if err != nil {
 		return err
 	}

@@ -21,12 +21,23 @@ type metadata struct {
 // README with pictures in it.
 const maxMetadata = 4 << 20
 
+// maxMetadataFields bounds the fields of one; each takes far more memory than its bytes.
+const maxMetadataFields = 20_000
+
 // parseMetadata reads core metadata. It is the form of an e-mail (RFC 822), in UTF-8; a line that begins with white space
 // continues the one before. Errors are Invalid.
 func parseMetadata(text []byte) (*metadata, error) {
 	m := &metadata{fields: textproto.MIMEHeader{}, text: text}
 	lines := bufio.NewReader(bytes.NewReader(text))
 	var key string
+	var value strings.Builder // of the last field, which lines may continue
+	fields := 0
+	end := func() {
+		if key != "" {
+			m.fields[key] = append(m.fields[key], value.String())
+		}
+		value.Reset()
+	}
 	for {
 		line, err := lines.ReadString('\n')
 		if err != nil && err != io.EOF {
@@ -37,6 +48,7 @@ func parseMetadata(text []byte) (*metadata, error) {
 		case line == "" && err == nil && key == "":
 			continue // before the first field
 		case line == "":
+			end()
 			body, readErr := io.ReadAll(lines)
 			if readErr != nil {
 				return nil, readErr
@@ -49,19 +61,23 @@ func parseMetadata(text []byte) (*metadata, error) {
 			if key == "" {
 				return nil, errMetadata
 			}
-			values := m.fields[key]
 			// A description in a field is indented, by eight spaces or, in newer versions, by seven and a bar.
 			line = strings.TrimPrefix(strings.TrimPrefix(line, "       |"), "        ")
-			values[len(values)-1] += "\n" + line
+			value.WriteString("\n" + line)
 		default:
-			name, value, ok := strings.Cut(line, ":")
+			name, text, ok := strings.Cut(line, ":")
 			if !ok || name == "" || strings.ContainsAny(name, " \t") {
 				return nil, errMetadata
 			}
+			if fields++; fields > maxMetadataFields {
+				return nil, errMetadata
+			}
+			end()
 			key = textproto.CanonicalMIMEHeaderKey(name)
-			m.fields[key] = append(m.fields[key], strings.TrimSpace(value))
+			value.WriteString(strings.TrimSpace(text))
 		}
 		if err == io.EOF {
+			end()
 			return m, nil
 		}
 	}

@@ -10,8 +10,9 @@ import (
 	"packhouse/internal/registry"
 )
 
-// namePattern is a valid name (name normalization specification).
-var namePattern = regexp.MustCompile(`(?i)^[a-z0-9]([a-z0-9._-]*[a-z0-9])?$`)
+// namePattern is a valid name (name normalization specification). Both cases are spelled out: folding would let two
+// letters in that are none of ASCII, "ſ" and the Kelvin sign.
+var namePattern = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$`)
 
 const maxName = 255 // characters
 
@@ -19,6 +20,15 @@ var separators = regexp.MustCompile(`[-_.]+`)
 
 // normalize is the canonical form of a name: lower case, each run of "-", "_" and "." one "-" (PEP 503).
 func normalize(name string) string { return strings.ToLower(separators.ReplaceAllString(name, "-")) }
+
+// sought is the canonical form of a name that somebody asks for; what cannot be a name is "-", which nobody has: caches
+// keep what is asked for, and a URL may be long.
+func sought(name string) string {
+	if !validName(name) {
+		return "-"
+	}
+	return normalize(name)
+}
 
 func validName(name string) bool { return len(name) <= maxName && namePattern.MatchString(name) }
 

@@ -134,3 +134,12 @@ func FuzzFileName(f *testing.F) {
 		}
 	})
 }
+
+// Caches keep what is asked for.
+func TestSoughtIsShort(t *testing.T) {
+	for asked, want := range map[string]string{"A_b": "a-b", strings.Repeat("a", 1<<20): "-", "reque\u017ft": "-", "": "-", "\u212Aey": "-"} {
+		if got := sought(asked); got != want {
+			t.Errorf("%.20q is sought as %.20q, not %q", asked, got, want)
+		}
+	}
+}

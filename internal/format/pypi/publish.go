@@ -25,6 +25,9 @@ type facts struct {
 	Comment        string `json:"comment"`         // of the legacy JSON
 }
 
+// maxFact bounds the texts among them, in bytes.
+const maxFact = 2000
+
 // Companions of a file are small and kept with its package, as fragments whose variant is one of these words, a space
 // and the name of the file.
 const (
@@ -135,6 +138,10 @@ func (h *Handler) publication(c *format.Caller, project *registry.Project, form 
 	}
 	if err := m.check(name, v); err != nil {
 		return nil, err
+	}
+	// Each page about the name repeats these, once for each file.
+	if comment := form.get("comment"); len(comment) > maxFact || len(m.get("Requires-Python")) > maxFact {
+		return nil, registry.Errorf(registry.Invalid, "the comment and Requires-Python have %d bytes at most", maxFact)
 	}
 	if claimed := form.get("requires_python"); claimed != "" && !sameSpecifier(claimed, m.get("Requires-Python")) {
 		return nil, registry.Errorf(registry.Invalid, "requires_python is %.255q, while the distribution says %.255q", claimed, m.get("Requires-Python"))

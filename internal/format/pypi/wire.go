@@ -139,6 +139,9 @@ func (f *form) checkDigests(got registry.Digests) error {
 // maxAttestations in one upload.
 const maxAttestations = 8
 
+// maxAttestation is what one may have, in bytes: they are some ten kilobytes.
+const maxAttestation = 128 << 10
+
 // provenance makes the provenance object (PEP 740) of the attestations that came with a file, or nil when there are
 // none. Their signatures are for readers to verify, who choose whom they trust; what is checked is that they are about
 // this file.
@@ -148,6 +151,9 @@ func provenance(attestations, file, sha256 string) ([]byte, error) {
 	}
 	invalid := func(why string) error {
 		return registry.Errorf(registry.Invalid, "Invalid attestations supplied: %s", why)
+	}
+	if len(attestations) > maxAttestations*maxAttestation {
+		return nil, invalid("they are too large")
 	}
 	var list []json.RawMessage
 	if err := json.Unmarshal([]byte(attestations), &list); err != nil || len(list) == 0 {
