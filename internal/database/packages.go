@@ -241,8 +241,11 @@ func (t *tx) CreatePackage(p *registry.Package) error {
 			type_number, name_key)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 0, $12, $13, $14)`,
 		p.ProjectID, p.EntryID, p.Type, p.Name, p.Version, p.Status, p.StatusMessage, nullable(p.CreatorID), nullable(p.PipelineID), nullable(p.RootID), millis(p.CreatedAt),
-		searchText(p.Name+"\n"+p.Words), p.Type.Number(), searchText(p.Name))
+		searchText(p.Name+"\n"+p.Words[:min(len(p.Words), maxWords)]), p.Type.Number(), searchText(p.Name))
 }
+
+// maxWords is how many bytes of a package's words it is found by; every search looks at them.
+const maxWords = 8 << 10
 
 // searchText is what a package is found by.
 func searchText(text string) string { return strings.ToLower(storable(text)) }
