@@ -251,6 +251,8 @@ func ValidPath(path string, top bool) error {
 		return Errorf(Invalid, "is too long (maximum is 255 characters)")
 	case !pathPattern.MatchString(path), strings.HasSuffix(path, "."), strings.HasSuffix(lower, ".git"), strings.HasSuffix(lower, ".atom"), strings.Contains(path, ".."), path == ".":
 		return Errorf(Invalid, "can contain only letters, digits, '_', '-' and '.'. Cannot start with '-' or end in '.', '.git' or '.atom'")
+	case scheduledPath.MatchString(lower): // whoever had it would keep another place from being deleted
+		return Errorf(Invalid, "cannot end like the path of what is marked for deletion")
 	case top && slices.Contains(reservedPaths, lower):
 		return Errorf(Invalid, "%s is a reserved name", path)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"time"
 )
@@ -84,6 +85,9 @@ func differences(triples ...any) string {
 
 // scheduled is what the path of something marked ends in, so that nobody else's path can be like it.
 func scheduled(id int64) string { return fmt.Sprintf("-deletion_scheduled-%d", id) }
+
+// scheduledPath matches what scheduled has made.
+var scheduledPath = regexp.MustCompile(`-deletion_scheduled-[0-9]+$`)
 
 // PathBefore is the path, or full path, that something marked had before.
 func PathBefore(path string, id int64) string { return strings.TrimSuffix(path, scheduled(id)) }
