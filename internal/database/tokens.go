@@ -86,7 +86,7 @@ func (t *tx) TakeToken(id int64) error {
 }
 
 func (t *tx) RevokeFamily(k *registry.Token) error {
-	return t.changedAccess(t.one("UPDATE tokens SET revoked = TRUE WHERE id = $1 OR family = $1", cmp.Or(k.FamilyID, k.ID)))
+	return t.changedAccess(t.one("UPDATE tokens SET revoked = TRUE WHERE (id = $1 OR family = $1) AND NOT revoked", cmp.Or(k.FamilyID, k.ID)))
 }
 
 func (t *tx) UseToken(id int64, at time.Time) error {

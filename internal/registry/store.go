@@ -143,7 +143,7 @@ type Tx interface {
 	RevokeToken(id int64) error
 	// TakeToken revokes a token for who asks first. NotFound: it was revoked already.
 	TakeToken(id int64) error
-	// RevokeFamily revokes all tokens of the line that a token belongs to.
+	// RevokeFamily revokes all tokens of the line that a token belongs to. NotFound: they are.
 	RevokeFamily(*Token) error
 	// UseToken notes when a token was used last. It does not count as a change of access.
 	UseToken(id int64, at time.Time) error
