@@ -150,14 +150,14 @@ func (a *API) rotatePersonalToken(w http.ResponseWriter, r *http.Request) error 
 }
 
 // personalToken finds the token :id, one of the caller's own unless they are an administrator. To others, one that is
-// missing is no different from one that is somebody else's.
+// missing is no different from one that is somebody else's, or that an administrator made to act as them.
 func (a *API) personalToken(c *call, r *http.Request) (*registry.Token, error) {
 	id := c.number("id", 0)
 	if err := c.wrong(); err != nil {
 		return nil, err
 	}
 	token, err := a.token(r, id)
-	if err == nil && (!personal(token) || token.UserID != c.who.User.ID && !c.who.User.Admin) {
+	if err == nil && (!personal(token) || (token.UserID != c.who.User.ID || token.Impersonation) && !c.who.User.Admin) {
 		err = errNotFound
 	}
 	if !c.who.User.Admin {
