@@ -80,6 +80,9 @@ func (r *Registry) Publish(ctx context.Context, format Format, p *Publication) (
 				return err
 			}
 		}
+		if err := takesPackages(tx, pkg.ProjectID); err != nil {
+			return err
+		}
 		policy, err := tx.Policy(0, pkg.ProjectID)
 		if err != nil {
 			return err
@@ -147,6 +150,21 @@ func (r *Registry) Publish(ctx context.Context, format Format, p *Publication) (
 		}
 		return nil
 	})
+}
+
+// takesPackages looks at a project again, within the transaction that publishes: an upload may take long, and meanwhile
+// the project may have been archived or be on its way out. It returns Forbidden and NotFound for these.
+func takesPackages(tx Tx, project int64) error {
+	p, err := tx.Project(project)
+	switch {
+	case err != nil:
+		return err
+	case p.Hidden():
+		return Errorf(NotFound, "404 Project Not Found")
+	case p.Archived, p.RegistryAccess == RegistryDisabled:
+		return Errorf(Forbidden, "403 Forbidden")
+	}
+	return nil
 }
 
 // makeWay takes the version that is to be published again out of sight, in the transaction that publishes it, and
