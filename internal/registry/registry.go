@@ -161,7 +161,7 @@ func takesPackages(tx Tx, project int64) error {
 		return err
 	case p.Hidden():
 		return Errorf(NotFound, "404 Project Not Found")
-	case p.Archived, p.RegistryAccess == RegistryDisabled:
+	case p.Archived:
 		return Errorf(Forbidden, "403 Forbidden")
 	}
 	return nil

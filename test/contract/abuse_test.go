@@ -95,9 +95,6 @@ func TestUploadIntoWhatChangesMeanwhile(t *testing.T) {
 		"archived": {func(w *world, p project) {
 			w.send(call{method: "POST", path: "/api/v4" + p.home() + "/archive", as: w.root()}).must(w, 201)
 		}, http.StatusForbidden},
-		"disabled": {func(w *world, p project) {
-			w.send(call{method: "PUT", path: "/api/v4" + p.home(), as: w.root(), body: map[string]any{"package_registry_access_level": "disabled"}}).must(w, 200)
-		}, http.StatusForbidden},
 		"marked for deletion": {func(w *world, p project) {
 			w.send(call{method: "DELETE", path: "/api/v4" + p.home(), as: w.root()}).must(w, 202)
 		}, http.StatusNotFound},
