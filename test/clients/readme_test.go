@@ -137,4 +137,34 @@ func TestReadme(t *testing.T) {
 			}
 		})
 	}
+
+	// Each publishes a package of its own; what they install is the one of the first.
+	python := r.run(t, r.work, blocks["index"]+`printf %s "$PYPI"`)
+	for i, client := range []string{"twine", "uv", "poetry", "pdm"} {
+		t.Run(client, func(t *testing.T) {
+			script := blocks[client]
+			if script == "" {
+				t.Fatal("the README does not say how")
+			}
+			dir, name := t.TempDir(), "hello"
+			if i > 0 {
+				name += "_" + client
+			}
+			for file, content := range map[string]string{
+				"pyproject.toml": "[project]\nname = \"" + name + "\"\nversion = \"1.0\"\nrequires-python = \">=3.11\"\n\n[build-system]\nrequires = [\"setuptools\"]\nbuild-backend = \"setuptools.build_meta\"\n",
+				name + ".py":     "",
+			} {
+				if err := os.WriteFile(filepath.Join(dir, file), []byte(content), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			// An environment as people have one, where what is installed goes to.
+			r.run(t, dir, "pyproject-build --no-isolation\npython-packaging -m venv .venv\n. .venv/bin/activate\n"+script+".venv/bin/python -P -c 'import importlib.metadata as m; m.version(\"hello\")'",
+				"TOKEN="+token, "PYPI="+python, "PATH="+r.tools+":"+os.Getenv("PATH"), "PYTHON_KEYRING_BACKEND=keyring.backends.null.Keyring")
+			answer, err := r.server.Do("GET", strings.TrimPrefix(python, r.server.URL)+"/simple/"+name+"/", token, nil)
+			if err != nil || answer.Status != 200 {
+				t.Errorf("%s was not published: %v %v", name, answer, err)
+			}
+		})
+	}
 }
