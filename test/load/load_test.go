@@ -47,7 +47,7 @@ func TestRunGivesEveryFigure(t *testing.T) {
 		for _, s := range f.Samples {
 			systems = append(systems, s.System)
 			// So little memory that it is not seen to rise is right too.
-			if s.Value <= 0 && f.ID != "npm.large.memory" {
+			if s.Value <= 0 && f.ID != "npm.large.memory" && f.ID != "pypi.large.memory" {
 				t.Errorf("%s of %s is %v", f.ID, s.System, s.Value)
 			}
 		}
@@ -73,6 +73,8 @@ func TestRunGivesEveryFigure(t *testing.T) {
 		{"npm.large.publish", packhouse + " / disk + 4 digests"},
 		{"npm.large.memory", packhouse},
 		{"npm.large.download", beside},
+		{"pypi.large.publish", packhouse + " / disk + 4 digests"},
+		{"pypi.large.memory", packhouse},
 		{"npm.packument.abbreviated", beside},
 		{"npm.packument.304", beside},
 		{"npm.packument.full", beside},
@@ -80,6 +82,9 @@ func TestRunGivesEveryFigure(t *testing.T) {
 		{"npm.tarball.1MB", beside},
 		{"npm.fresh.20.abbreviated", packhouse + " / " + packhouse + ", again"},
 		{"npm.fresh.20.full", packhouse + " / " + packhouse + ", again"},
+		{"pypi.page", beside},
+		{"pypi.page.304", beside},
+		{"pypi.install", beside},
 		{"memory.quiet", packhouse},
 		{"memory.quiet.anonymous", packhouse},
 	}
@@ -94,8 +99,16 @@ func TestRunGivesEveryFigure(t *testing.T) {
 	if diff := cmp.Diff(want, rows); diff != "" {
 		t.Errorf("figures (-want +got):\n%s", diff)
 	}
-	if strings.Contains(table.String(), "Bearer") && !strings.Contains(table.String(), "Bearer $TOKEN") {
+	if strings.Contains(table.String(), "Bearer") && !strings.Contains(table.String(), "Bearer $TOKEN") || !strings.Contains(table.String(), "bencher:$TOKEN@") {
 		t.Errorf("the report tells the token:\n%s", &table)
+	}
+}
+
+func TestReportTellsNoToken(t *testing.T) {
+	b := &bench{token: "php_secret", dir: "/tmp/run", report: &report{}}
+	b.command("wrk -H 'Authorization: " + b.npmHeader().Get("Authorization") + "' -H 'Authorization: " + b.pypiHeader().Get("Authorization") + "' /tmp/run/x")
+	if diff := cmp.Diff([]string{"wrk -H 'Authorization: Bearer $TOKEN' -H 'Authorization: Basic $BASIC' $DIR/x"}, b.report.Commands); diff != "" {
+		t.Errorf("commands (-want +got):\n%s", diff)
 	}
 }
 
@@ -181,6 +194,27 @@ func TestWrongAnswersAreErrors(t *testing.T) {
 		response := &http.Response{StatusCode: test.status, Header: http.Header{}}
 		if err := b.npmCheck("p", response, []byte(test.body)); (err != nil) != test.wrong {
 			t.Errorf("packument, %s: error %v", name, err)
+		}
+	}
+}
+
+func TestWrongPageIsError(t *testing.T) {
+	digests := map[string]string{"p-1.0-py3-none-any.whl": "aa"}
+	const file = `{"filename":"p-1.0-py3-none-any.whl","url":"http://localhost/files/aa/p-1.0-py3-none-any.whl","hashes":{"sha256":"aa"}}`
+	for name, test := range map[string]struct {
+		page  string
+		wrong bool
+	}{
+		"as uploaded":    {`{"files":[` + file + `]}`, false},
+		"a file missing": {`{"files":[]}`, true},
+		"one too many":   {`{"files":[` + file + `,` + file + `]}`, true},
+		"another digest": {`{"files":[` + strings.Replace(file, `:"aa"`, `:"bb"`, 1) + `]}`, true},
+		"another name":   {`{"files":[` + strings.Replace(file, `"p-1.0`, `"p-1.1`, 1) + `]}`, true},
+		"another URL":    {`{"files":[` + strings.Replace(file, "/aa/", "/bb/", 1) + `]}`, true},
+		"cut off":        {`{"files":[`, true},
+	} {
+		if err := pypiCheck([]byte(test.page), digests); (err != nil) != test.wrong {
+			t.Errorf("page, %s: error %v", name, err)
 		}
 	}
 }

@@ -37,11 +37,11 @@ import (
 // docs/performance.md shows; quick and the test ask for less.
 type options struct {
 	versions      int           // of the package that is published version by version
-	readVersions  int           // of the packument that is read again and again
+	readVersions  int           // of the packument and of the page that are read again and again
 	freshVersions []int         // of the packuments that are read right after a publish
 	publishers    int           // clients that publish at the same time
 	each          int           // versions that each of them publishes
-	large         int64         // bytes of the large file
+	large         int64         // bytes of npm's large tarball; the wheel has twice as many
 	listPackages  int           // of the store whose lists are read
 	listRequests  int           // of each kind of page, at least
 	rounds        int           // of each system in a comparison; they alternate
@@ -132,16 +132,19 @@ type step struct {
 }
 
 // steps in the order of the run. Publishing comes first so that the later ones
-// find a store with something in it; the large file follows the restarts
-// because its memory is counted from that of an idle process.
+// find a store with something in it; the large files follow the restarts
+// because their memory is counted from that of an idle process.
 var steps = []step{
 	{"npm-publish", npmPublish},
 	{"npm-publish-parallel", npmPublishParallel},
 	{"start", start},
 	{"npm-large", npmLarge},
+	{"pypi-large", pypiLarge},
 	{"npm-packument", npmPackument},
 	{"npm-tarball", npmTarball},
 	{"npm-fresh", npmFresh},
+	{"pypi-page", pypiPage},
+	{"pypi-install", pypiInstall},
 	{"quiet", quiet},
 	{"lists", lists},
 }
@@ -272,7 +275,8 @@ func (b *bench) setUp() (err error) {
 // command notes a command line for the report, without the secrets and the
 // folder of this run.
 func (b *bench) command(line string) {
-	line = strings.NewReplacer(b.token, "$TOKEN", b.dir, "$DIR").Replace(line)
+	_, basic, _ := strings.Cut(b.pypiHeader().Get("Authorization"), " ")
+	line = strings.NewReplacer(b.token, "$TOKEN", basic, "$BASIC", b.dir, "$DIR").Replace(line)
 	if !slices.Contains(b.report.Commands, line) {
 		b.report.Commands = append(b.report.Commands, line)
 	}

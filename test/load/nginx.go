@@ -41,7 +41,7 @@ http {
 	gzip_static on;
 	gzip_vary on;
 	keepalive_requests 1000000000;
-	types { application/json json; application/octet-stream tgz; }
+	types { application/json json; text/html html; application/octet-stream tgz whl metadata; }
 	client_body_temp_path tmp; proxy_temp_path tmp; fastcgi_temp_path tmp; uwsgi_temp_path tmp; scgi_temp_path tmp;
 	server {
 		listen %[2]s;

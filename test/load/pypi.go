@@ -1,0 +1,397 @@
+package main
+
+import (
+	"archive/zip"
+	"bytes"
+	"compress/gzip"
+	"crypto/md5"
+	"crypto/sha1"
+	"crypto/sha256"
+	"crypto/sha512"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"mime/multipart"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"packhouse/test/harness"
+)
+
+const (
+	pypiRead    = "pypi-read"
+	pypiSmall   = 2 << 10  // bytes of an ordinary wheel, about
+	pypiTree    = 60       // packages that one install needs
+	pypiInTree  = 64 << 10 // bytes of each of them, about
+	pypiAccepts = "application/vnd.pypi.simple.v1+json"
+)
+
+func wheelName(name, version string) string {
+	return strings.ReplaceAll(name, "-", "_") + "-" + version + "-py3-none-any.whl"
+}
+
+// writeWheel writes a wheel with size random bytes. The same arguments always
+// give the same bytes.
+func writeWheel(w io.Writer, name, version string, size int64, seed byte, requires ...string) error {
+	module := strings.ReplaceAll(name, "-", "_")
+	info := module + "-" + version + ".dist-info/"
+	metadata := fmt.Sprintf("Metadata-Version: 2.1\nName: %s\nVersion: %s\nSummary: A package of the benchmark\nRequires-Python: >=3.8\n", name, version)
+	for _, other := range requires {
+		metadata += "Requires-Dist: " + other + "\n"
+	}
+	archive := zip.NewWriter(w)
+	for _, entry := range []struct {
+		name    string
+		content io.Reader
+	}{
+		{module + "/data.bin", io.LimitReader(rand.NewChaCha8([32]byte{seed}), size)},
+		{module + "/__init__.py", strings.NewReader("")},
+		{info + "METADATA", strings.NewReader(metadata)},
+		{info + "WHEEL", strings.NewReader("Wheel-Version: 1.0\nGenerator: load\nRoot-Is-Purelib: true\nTag: py3-none-any\n")},
+		{info + "RECORD", strings.NewReader(fmt.Sprintf("%[1]s/data.bin,,\n%[1]s/__init__.py,,\n%[2]sMETADATA,,\n%[2]sWHEEL,,\n%[2]sRECORD,,\n", module, info))},
+	} {
+		file, err := archive.CreateHeader(&zip.FileHeader{Name: entry.name, Method: zip.Store})
+		if err != nil {
+			return err
+		}
+		if _, err := io.CopyBuffer(struct{ io.Writer }{file}, entry.content, make([]byte, 256<<10)); err != nil {
+			return err
+		}
+	}
+	return archive.Close()
+}
+
+func (b *bench) pypiURL() string {
+	return fmt.Sprintf("%s/api/v4/projects/%d/packages/pypi", b.server.URL, b.project)
+}
+
+func (b *bench) pypiHeader() http.Header {
+	request := http.Request{Header: http.Header{}}
+	request.SetBasicAuth("bencher", b.token)
+	return request.Header
+}
+
+// pypiUpload sends a wheel of length bytes as twine does, and expects 201.
+func (b *bench) pypiUpload(name, version string, wheel io.Reader, length int64, sum []byte) error {
+	var form bytes.Buffer
+	fields := multipart.NewWriter(&form)
+	for _, field := range [][2]string{{":action", "file_upload"}, {"protocol_version", "1"}, {"metadata_version", "2.1"}, {"name", name}, {"version", version},
+		{"filetype", "bdist_wheel"}, {"pyversion", "py3"}, {"requires_python", ">=3.8"}, {"sha256_digest", hex.EncodeToString(sum)}} {
+		fields.WriteField(field[0], field[1])
+	}
+	fields.CreateFormFile("content", wheelName(name, version))
+	head := bytes.Clone(form.Bytes())
+	form.Reset()
+	fields.Close()
+
+	request, err := http.NewRequestWithContext(b.ctx, http.MethodPost, b.pypiURL(), io.MultiReader(bytes.NewReader(head), wheel, &form))
+	if err != nil {
+		return err
+	}
+	request.ContentLength = int64(len(head)) + length + int64(form.Len())
+	request.Header = b.pypiHeader()
+	request.Header.Set("Content-Type", fields.FormDataContentType())
+	response, err := client.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	answer, err := io.ReadAll(response.Body)
+	if err == nil && response.StatusCode != http.StatusCreated {
+		err = fmt.Errorf("upload of %s %s: status %d: %s", name, version, response.StatusCode, answer)
+	}
+	return err
+}
+
+// pypiPublish makes a wheel of about size bytes, uploads it, and returns it.
+func (b *bench) pypiPublish(name, version string, size int64, seed byte, requires ...string) ([]byte, error) {
+	var wheel bytes.Buffer
+	if err := writeWheel(&wheel, name, version, size, seed, requires...); err != nil {
+		return nil, err
+	}
+	sum := sha256.Sum256(wheel.Bytes())
+	return wheel.Bytes(), b.pypiUpload(name, version, bytes.NewReader(wheel.Bytes()), int64(wheel.Len()), sum[:])
+}
+
+// pypiLarge uploads one large wheel, twice as large as npm's tarball, watches
+// the server's memory meanwhile, and reads it back to compare its digest.
+func pypiLarge(b *bench) error {
+	const name, version = "pypi-large", "1.0"
+	path := filepath.Join(b.dir, "large.whl")
+	file, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	defer os.Remove(path)
+	defer file.Close()
+	// What the machine needs at least for a store of these bytes: four digests
+	// and a synced file, in one process on one core.
+	sum := sha256.New()
+	began := time.Now()
+	if err := writeWheel(io.MultiWriter(file, md5.New(), sha1.New(), sum, sha512.New()), name, version, 2*b.large, 1); err != nil {
+		return err
+	}
+	if err := file.Sync(); err != nil {
+		return err
+	}
+	limit := time.Since(began)
+	length, err := file.Seek(0, io.SeekCurrent)
+	if err != nil {
+		return err
+	}
+	if _, err := file.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+
+	idle, err := readMemory(b.server.PID)
+	if err != nil {
+		return err
+	}
+	stop, err := watchPeak(b.server.PID)
+	if err != nil {
+		return err
+	}
+	began = time.Now()
+	uploaded := b.pypiUpload(name, version, file, length, sum.Sum(nil))
+	took := time.Since(began)
+	peak, err := stop()
+	if uploaded != nil {
+		return uploaded
+	}
+	if err != nil {
+		return err
+	}
+	what := fmt.Sprintf("PyPI upload of a wheel of %d MiB", 2*b.large>>20)
+	rate := func(d time.Duration) float64 { return float64(length) / 1e6 / d.Seconds() }
+	b.report.add(&figure{
+		ID: "pypi.large.publish", Unit: "MB/s", What: what,
+		Samples: []sample{
+			{System: packhouse, Value: rate(took)},
+			{System: "disk + 4 digests", Value: rate(limit)},
+		},
+	})
+	b.report.add(&figure{
+		ID: "pypi.large.memory", Unit: "MiB", What: what + ", rise of peak VmRSS",
+		Samples: []sample{{System: packhouse, Value: mib(peak - idle.rss)}},
+	}).goal("value", "<=", 64)
+
+	request, err := http.NewRequestWithContext(b.ctx, http.MethodGet, fmt.Sprintf("%s/files/%x/%s", b.pypiURL(), sum.Sum(nil), wheelName(name, version)), nil)
+	if err != nil {
+		return err
+	}
+	request.Header = b.pypiHeader()
+	response, err := client.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	again := sha256.New()
+	if _, err := io.Copy(again, response.Body); err != nil {
+		return err
+	}
+	if response.StatusCode != http.StatusOK || !bytes.Equal(again.Sum(nil), sum.Sum(nil)) {
+		return fmt.Errorf("GET %s: status %d, and not the bytes that were uploaded", request.URL.Path, response.StatusCode)
+	}
+	return nil
+}
+
+// pypiPage reads the page of a project with many files, as pip and uv ask for
+// it, and unchanged since it was last read.
+func pypiPage(b *bench) error {
+	digests := map[string]string{} // by file
+	for i := range b.readVersions {
+		wheel, err := b.pypiPublish(pypiRead, versionText(i), pypiSmall, byte(i))
+		if err != nil {
+			return err
+		}
+		digests[wheelName(pypiRead, versionText(i))] = fmt.Sprintf("%x", sha256.Sum256(wheel))
+	}
+	header := b.pypiHeader()
+	header.Set("Accept", pypiAccepts)
+	header.Set("Accept-Encoding", "gzip")
+	address := b.pypiURL() + "/simple/" + pypiRead + "/"
+	response, zipped, err := get(b.ctx, address, header)
+	if err != nil {
+		return err
+	}
+	if response.StatusCode != http.StatusOK || response.Header.Get("Content-Encoding") != "gzip" || response.Header.Get("Content-Type") != pypiAccepts {
+		return fmt.Errorf("GET %s: status %d, %v: not the gzip JSON that was asked for", address, response.StatusCode, response.Header)
+	}
+	plain, err := gunzip(zipped)
+	if err != nil {
+		return err
+	}
+	if err := pypiCheck(plain, digests); err != nil {
+		return fmt.Errorf("GET %s: %w", address, err)
+	}
+	loads := []loadOf{{system: packhouse, pid: b.server.PID, url: address, header: header, status: http.StatusOK, length: len(zipped)}}
+	if b.nginx != nil {
+		l, err := b.nginx.putDocument(b.ctx, "simple.json", zipped, header)
+		if err != nil {
+			return err
+		}
+		loads = append(loads, l)
+	}
+	f, err := b.compare(&figure{
+		ID: "pypi.page", What: fmt.Sprintf("PyPI project page, %d files, JSON, gzip, %d KB", b.readVersions, len(zipped)>>10),
+	}, loads...)
+	if err != nil {
+		return err
+	}
+	f.goal("ratio", ">=", 0.5)
+	return b.compareUnchanged(&figure{
+		ID: "pypi.page.304", What: fmt.Sprintf("PyPI project page, %d files, unchanged: 304", b.readVersions),
+	}, loads...)
+}
+
+// pypiCheck fails unless a page names just these files, with their digests.
+func pypiCheck(page []byte, digests map[string]string) error {
+	var got struct {
+		Files []struct {
+			Filename, URL string
+			Hashes        map[string]string
+		}
+	}
+	if err := json.Unmarshal(page, &got); err != nil {
+		return err
+	}
+	if len(got.Files) != len(digests) {
+		return fmt.Errorf("%d files, want %d", len(got.Files), len(digests))
+	}
+	for _, file := range got.Files {
+		if want := digests[file.Filename]; want == "" || file.Hashes["sha256"] != want || !strings.Contains(file.URL, want) {
+			return fmt.Errorf("%s is not what was uploaded", file.Filename)
+		}
+	}
+	return nil
+}
+
+// pypiInstall has uv resolve and install a tree without a cache, from the
+// server and from nginx with the same pages, metadata and wheels as files.
+func pypiInstall(b *bench) error {
+	uv, err := harness.Tool("uv")
+	if err != nil {
+		return err
+	}
+	member := func(i int) string { return fmt.Sprintf("pypi-tree-%d", i) }
+	for i := range pypiTree {
+		var requires []string
+		for _, other := range []int{2*i + 1, 2*i + 2} {
+			if other < pypiTree {
+				requires = append(requires, member(other)+">=1.0")
+			}
+		}
+		if _, err := b.pypiPublish(member(i), "1.0", pypiInTree, byte(i), requires...); err != nil {
+			return err
+		}
+	}
+
+	type source struct{ system, index string }
+	own, err := url.Parse(b.pypiURL() + "/simple/")
+	if err != nil {
+		return err
+	}
+	own.User = url.UserPassword("bencher", b.token)
+	sources := []source{{packhouse, own.String()}}
+	if b.nginx != nil {
+		for i := range pypiTree {
+			if err := b.pypiMirror(member(i)); err != nil {
+				return err
+			}
+		}
+		sources = append(sources, source{nginxName, b.nginx.url + "/pypi/simple/"})
+	}
+	f := &figure{ID: "pypi.install", Unit: "s", What: fmt.Sprintf("uv pip install of %d packages, without a cache", pypiTree)}
+	install := func(s source) (time.Duration, error) {
+		target := filepath.Join(b.dir, "target")
+		defer os.RemoveAll(target)
+		cmd := exec.CommandContext(b.ctx, uv, "pip", "install", "--quiet", "--no-cache", "--no-config", "--target", target, "--index-url", s.index, member(0))
+		cmd.Env = append(os.Environ(), "UV_PYTHON_DOWNLOADS=never", "NO_PROXY=127.0.0.1")
+		b.command(shellQuote(append([]string{"uv"}, cmd.Args[1:]...)))
+		began := time.Now()
+		out, err := cmd.CombinedOutput()
+		took := time.Since(began)
+		if err != nil {
+			return 0, fmt.Errorf("uv, from %s: %w\n%s", s.system, err, out)
+		}
+		if installed, _ := filepath.Glob(filepath.Join(target, "*.dist-info")); len(installed) != pypiTree {
+			return 0, fmt.Errorf("uv, from %s: %d packages were installed, want %d", s.system, len(installed), pypiTree)
+		}
+		return took, nil
+	}
+	for _, s := range sources {
+		f.Samples = append(f.Samples, sample{System: s.system})
+		if _, err := install(s); err != nil { // both are warm afterwards
+			return err
+		}
+	}
+	for range b.rounds {
+		for i, s := range sources {
+			took, err := install(s)
+			if err != nil {
+				return err
+			}
+			f.Samples[i].Rounds = append(f.Samples[i].Rounds, took.Seconds())
+		}
+	}
+	for i := range f.Samples {
+		f.Samples[i].Value = median(f.Samples[i].Rounds)
+	}
+	b.report.add(f)
+	return nil
+}
+
+// pypiMirror gives nginx the page of a name, its files and their metadata.
+func (b *bench) pypiMirror(name string) error {
+	header := b.pypiHeader()
+	header.Set("Accept", pypiAccepts)
+	read := func(url string, header http.Header) ([]byte, error) {
+		response, body, err := get(b.ctx, url, header)
+		if err == nil && response.StatusCode != http.StatusOK {
+			err = fmt.Errorf("GET %s: %s", url, response.Status)
+		}
+		return body, err
+	}
+	text, err := read(b.pypiURL()+"/simple/"+name+"/", header)
+	if err != nil {
+		return err
+	}
+	var page struct{ Files []struct{ URL string } }
+	if err := json.Unmarshal(text, &page); err != nil {
+		return err
+	}
+	header.Set("Accept", "text/html")
+	if text, err = read(b.pypiURL()+"/simple/"+name+"/", header); err != nil {
+		return err
+	}
+	text = bytes.ReplaceAll(text, []byte(b.pypiURL()), []byte(b.nginx.url+"/pypi"))
+	var zipped bytes.Buffer
+	zip := gzip.NewWriter(&zipped)
+	zip.Write(text)
+	zip.Close()
+	files := map[string][]byte{"/simple/" + name + "/index.html": text, "/simple/" + name + "/index.html.gz": zipped.Bytes()}
+	for _, file := range page.Files {
+		for _, address := range []string{file.URL, file.URL + ".metadata"} {
+			if files[strings.TrimPrefix(address, b.pypiURL())], err = read(address, b.pypiHeader()); err != nil {
+				return err
+			}
+		}
+	}
+	for path, content := range files {
+		path = filepath.Join(b.nginx.www, "pypi", path)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return err
+		}
+		if err := os.WriteFile(path, content, 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
