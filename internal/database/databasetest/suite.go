@@ -85,6 +85,9 @@ func Run(t *testing.T, open func(t *testing.T) registry.Store) {
 		{"large fragments", testLargeFragments},
 		{"file of version", testFileOfVersion},
 		{"words that are no text", testWordsThatAreNoText},
+		{"files of a version", testGrowing},
+		{"files by digest", testFilesByDigest},
+		{"index of names", testIndexOfNames},
 
 		{"settings", testSettings},
 		{"protection rules", testProtectionRules},
