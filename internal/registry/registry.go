@@ -45,6 +45,7 @@ type Publication struct {
 	Files     []PublicationFile // at least one
 	Fragments map[string][]byte // variant of index document → this version's own piece
 	Tags      []string
+	Unchanged bool // set by Publish: the version had all of the files already
 }
 
 // PublicationFile is a file and its staged content.
@@ -65,7 +66,7 @@ func (r *Registry) Publish(ctx context.Context, format Format, p *Publication) (
 	defer Wrap(&err, "Publish(%d, %q, %q)", p.Package.ProjectID, p.EntryName, p.Package.Version)
 	defer func() {
 		if errors.Is(err, errSame) { // the transaction was rolled back: not even the revision moved
-			err = nil
+			p.Unchanged, err = true, nil
 		}
 	}()
 	return r.Store.Write(ctx, func(tx Tx) error {

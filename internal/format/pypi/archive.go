@@ -182,7 +182,7 @@ func readInfo(r io.Reader) ([]byte, error) {
 	case errors.Is(err, errBomb):
 		return nil, errBomb
 	case err != nil:
-		return nil, errNoInfo
+		return nil, errMetadata
 	case len(text) > maxMetadata:
 		return nil, errInfoSize
 	}

@@ -28,10 +28,10 @@ const (
 	plainHTML  = "text/html"
 )
 
-// mediaType chooses the form of a page by Accept (RFC 9110, 12.5.1), weights included. HTML is for all who accept it as
-// much, or nothing that there is.
+// mediaType chooses the form of a page by Accept (RFC 9110, 12.5.1), weights and wildcards included. HTML is for all who
+// accept it as much, or nothing that there is.
 func mediaType(header http.Header) string {
-	weights, said := map[string]float64{}, false
+	weights := map[string]float64{}
 	for _, line := range header["Accept"] {
 		for part := range strings.SplitSeq(line, ",") {
 			kind, parameters, _ := strings.Cut(strings.ToLower(part), ";")
@@ -44,13 +44,19 @@ func mediaType(header http.Header) string {
 				}
 			}
 			kind = strings.Replace(strings.TrimSpace(kind), "simple.latest+", "simple.v1+", 1)
-			weights[kind], said = max(weights[kind], weight), true
+			weights[kind] = max(weights[kind], weight)
 		}
 	}
-	chosen := plainHTML
-	for _, kind := range []string{simpleHTML, simpleJSON} {
-		if said && weights[kind] > 0 && weights[kind] >= weights[chosen] && (weights[kind] > weights[chosen] || chosen == simpleHTML) {
-			chosen = kind
+	chosen, best := plainHTML, 0.0
+	for _, kind := range []string{plainHTML, simpleHTML, simpleJSON} {
+		family, _, _ := strings.Cut(kind, "/")
+		for _, accepted := range []string{kind, family + "/*", "*/*"} { // the most specific one counts
+			if weight, ok := weights[accepted]; ok {
+				if weight > best {
+					chosen, best = kind, weight
+				}
+				break
+			}
 		}
 	}
 	return chosen

@@ -67,7 +67,10 @@ func parseMetadata(text []byte) (*metadata, error) {
 		default:
 			name, text, ok := strings.Cut(line, ":")
 			if !ok || name == "" || strings.ContainsAny(name, " \t") {
-				return nil, errMetadata
+				if key == "" {
+					return nil, errMetadata
+				}
+				return m, nil // old tools did not indent all lines of a text; installers read no further either
 			}
 			if fields++; fields > maxMetadataFields {
 				return nil, errMetadata
@@ -118,11 +121,17 @@ func (m *metadata) check(name string, v *version) error {
 	return nil
 }
 
-// sameSpecifier compares two Requires-Python without regard to spaces and order.
+// knowsPython tells whether the version of the metadata has Requires-Python at all: that came with 1.2.
+func (m *metadata) knowsPython() bool {
+	version := m.get("Metadata-Version")
+	return version != "1.0" && version != "1.1"
+}
+
+// sameSpecifier compares two Requires-Python without regard to white space and order.
 func sameSpecifier(a, b string) bool {
 	parts := func(text string) map[string]bool {
 		set := map[string]bool{}
-		for part := range strings.SplitSeq(strings.ReplaceAll(text, " ", ""), ",") {
+		for part := range strings.SplitSeq(strings.Join(strings.Fields(text), ""), ",") {
 			set[part] = true
 		}
 		delete(set, "")

@@ -60,7 +60,13 @@ func (h *Handler) upload(w http.ResponseWriter, q *request) error {
 			staged.Discard()
 		}
 	}()
-	form, err := readForm(q.Request, h.MaxMetadata, func(content io.Reader) (err error) {
+	form, err := readForm(q.Request, h.MaxMetadata, func(so *form, content io.Reader) (err error) {
+		// Clients send the name before the file, so a protected one is refused before that has arrived.
+		if name := so.get("name"); name != "" {
+			if err := h.Registry.MayPush(q.Context(), policy, project.ID, registry.PyPI, name); err != nil {
+				return err
+			}
+		}
 		staged, err = h.Registry.Blobs.Stage(q.Context(), &limited{content, maxFile})
 		return err
 	})
@@ -86,6 +92,9 @@ func (h *Handler) upload(w http.ResponseWriter, q *request) error {
 	}
 	if err != nil {
 		return err
+	}
+	if publication.Unchanged {
+		return writeJSON(w, http.StatusOK, map[string]string{"message": "200 OK"})
 	}
 	return writeJSON(w, http.StatusCreated, map[string]string{"message": "201 Created"})
 }
@@ -139,12 +148,17 @@ func (h *Handler) publication(c *format.Caller, project *registry.Project, form 
 	if err := m.check(name, v); err != nil {
 		return nil, err
 	}
-	// Each page about the name repeats these, once for each file.
-	if comment := form.get("comment"); len(comment) > maxFact || len(m.get("Requires-Python")) > maxFact {
-		return nil, registry.Errorf(registry.Invalid, "the comment and Requires-Python have %d bytes at most", maxFact)
+	python, claimed := m.get("Requires-Python"), form.get("requires_python")
+	switch {
+	case claimed == "", claimed == "UNKNOWN":
+	case python == "" && !m.knowsPython(): // some tools write the oldest metadata into an sdist, and say more in the form
+		python = claimed
+	case !sameSpecifier(claimed, python):
+		return nil, registry.Errorf(registry.Invalid, "requires_python is %.255q, while the distribution says %.255q", claimed, python)
 	}
-	if claimed := form.get("requires_python"); claimed != "" && !sameSpecifier(claimed, m.get("Requires-Python")) {
-		return nil, registry.Errorf(registry.Invalid, "requires_python is %.255q, while the distribution says %.255q", claimed, m.get("Requires-Python"))
+	// Each page about the name repeats these, once for each file.
+	if len(form.get("comment")) > maxFact || len(python) > maxFact {
+		return nil, registry.Errorf(registry.Invalid, "the comment and Requires-Python have %d bytes at most", maxFact)
 	}
 	bundle, err := provenance(form.get("attestations"), form.fileName, digests.SHA256)
 	if err != nil {
@@ -152,13 +166,14 @@ func (h *Handler) publication(c *format.Caller, project *registry.Project, form 
 	}
 
 	sum := sha256.Sum256(m.text)
-	known, err := json.Marshal(facts{Kind: file.kind, RequiresPython: m.get("Requires-Python"), Metadata: hex.EncodeToString(sum[:]), BLAKE2: hex.EncodeToString(form.blake2),
+	known, err := json.Marshal(facts{Kind: file.kind, RequiresPython: python, Metadata: hex.EncodeToString(sum[:]), BLAKE2: hex.EncodeToString(form.blake2),
 		Signed: form.signed != nil, Provenance: bundle != nil, PythonVersion: file.python(form.fileName), Comment: form.get("comment")})
 	if err != nil {
 		return nil, err
 	}
 	p := &registry.Publication{
-		Package: registry.Package{ProjectID: project.ID, Name: name, Version: v.String(), Words: m.get("Summary") + "\n" + m.get("Keywords"),
+		// The version as the file name spells it: a file name has one version then, though "1.0" equals "1.0.0".
+		Package: registry.Package{ProjectID: project.ID, Name: name, Version: file.version.String(), Words: words(m),
 			CreatorID: c.UserID(), PipelineID: c.PipelineID()},
 		EntryName: file.name,
 		Grows:     true,
@@ -172,6 +187,11 @@ func (h *Handler) publication(c *format.Caller, project *registry.Project, form 
 		p.Fragments[companion(attestations, form.fileName)] = bundle
 	}
 	return p, nil
+}
+
+// words are those by which a version is found. Old metadata is not always UTF-8.
+func words(m *metadata) string {
+	return strings.ReplaceAll(strings.ToValidUTF8(m.get("Summary")+"\n"+m.get("Keywords"), "\uFFFD"), "\x00", "")
 }
 
 // python is the legacy JSON's python_version of a file.

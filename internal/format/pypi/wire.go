@@ -35,8 +35,8 @@ type paramError string
 func (e paramError) Error() string { return string(e) }
 
 // readForm reads a multipart form in constant memory but for its fields, which may have maxText bytes together. The
-// content, which comes before or after the fields, is given to store. Errors: Invalid, TooLarge, and those of store.
-func readForm(r *http.Request, maxText int64, store func(content io.Reader) error) (*form, error) {
+// content, which comes before or after the fields, is given to store, with what the form has said so far. Errors: Invalid, TooLarge, and those of store.
+func readForm(r *http.Request, maxText int64, store func(so *form, content io.Reader) error) (*form, error) {
 	parts, err := r.MultipartReader()
 	if err != nil {
 		return nil, registry.Errorf(registry.Invalid, "the body is not multipart/form-data")
@@ -63,7 +63,7 @@ func readForm(r *http.Request, maxText int64, store func(content io.Reader) erro
 			if err != nil {
 				return nil, err
 			}
-			if err := store(io.TeeReader(&contentReader{part}, sum)); err != nil {
+			if err := store(f, io.TeeReader(&contentReader{part}, sum)); err != nil {
 				return nil, err
 			}
 			f.blake2 = sum.Sum(nil)
