@@ -16,6 +16,7 @@ import (
 
 // pypi is the prefix of a project.
 func (p project) pypi() string { return fmt.Sprintf("/api/v4/projects/%d/packages/pypi", p.ID) }
+func (g group) pypi() string   { return fmt.Sprintf("/api/v4/groups/%d/-/packages/pypi", g.ID) }
 
 // distribution is a file as it is uploaded.
 type distribution struct {
