@@ -3,6 +3,7 @@ package pypi
 import (
 	"archive/tar"
 	"archive/zip"
+	"encoding/binary"
 	"errors"
 	"io"
 	"path"
@@ -17,6 +18,8 @@ import (
 const (
 	maxDirectory = 8 << 20 // bytes of a zip's central directory: some 80,000 files
 	maxMembers   = 500_000 // of a tar
+	// A member takes 46 bytes in the directory, and its name.
+	maxZipMembers = maxDirectory / 46
 	// An archive that unpacks to more than ratioFrom bytes may do so by a factor of maxRatio at most. The figures are
 	// PyPI's own.
 	ratioFrom = 64 << 20
@@ -48,6 +51,34 @@ func readCoreMetadata(f *fileName, r io.ReaderAt, size int64) (*metadata, error)
 	return parseMetadata(text)
 }
 
+// claimedMembers is how many members the end of a zip says that there are: the standard library makes room for as many
+// before it looks (APPNOTE 4.3.14 to 4.3.16). ok is false when there is no such end.
+func claimedMembers(r io.ReaderAt, size int64) (members uint64, ok bool) {
+	const endLength, locatorLength, end64Length = 22, 20, 56
+	tail := make([]byte, min(size, endLength+1<<16-1))
+	if n, _ := r.ReadAt(tail, size-int64(len(tail))); n < len(tail) {
+		return 0, false
+	}
+	for at := len(tail) - endLength; at >= 0; at-- {
+		end := tail[at:]
+		if string(end[:4]) != "PK\x05\x06" || endLength+int(binary.LittleEndian.Uint16(end[20:])) > len(end) {
+			continue
+		}
+		if members = uint64(binary.LittleEndian.Uint16(end[10:])); members < 1<<16-1 {
+			return members, true
+		}
+		locator, end64 := make([]byte, locatorLength), make([]byte, end64Length)
+		if n, _ := r.ReadAt(locator, size-int64(len(end))-locatorLength); n < locatorLength || string(locator[:4]) != "PK\x06\x07" {
+			return members, true
+		}
+		if n, _ := r.ReadAt(end64, int64(binary.LittleEndian.Uint64(locator[8:])&(1<<62-1))); n < end64Length || string(end64[:4]) != "PK\x06\x06" {
+			return members, true
+		}
+		return binary.LittleEndian.Uint64(end64[32:]), true
+	}
+	return 0, false
+}
+
 // bounded is a ReaderAt of which only so much may be read.
 type bounded struct {
 	io.ReaderAt
@@ -63,6 +94,9 @@ func (b *bounded) ReadAt(p []byte, at int64) (int, error) {
 
 // readZip reads {name}-{version}.dist-info/METADATA of a wheel, or {name}-{version}/PKG-INFO of an old sdist.
 func readZip(f *fileName, r io.ReaderAt, size int64) ([]byte, error) {
+	if members, ok := claimedMembers(r, size); !ok || members > maxZipMembers {
+		return nil, errNotZip
+	}
 	// The directory is read through a bound, since its length is what the archive claims.
 	limited := &bounded{r, maxDirectory + 1<<20}
 	archive, err := zip.NewReader(limited, size)

@@ -95,6 +95,12 @@ func TestBadArchives(t *testing.T) {
 	}{
 		{"empty", wheelName, nil},
 		{"no zip", wheelName, []byte("not a zip, but long enough to be looked at for the end of a central directory")},
+		{"a zip that claims many members", wheelName, func() []byte {
+			body := makeZip(t, goodWheel...)
+			end := body[len(body)-22:]
+			end[8], end[9], end[10], end[11] = 0xfe, 0xff, 0xfe, 0xff
+			return append(bytes.Repeat([]byte{0}, 3<<20), body...)
+		}()},
 		{"half a zip", wheelName, makeZip(t, goodWheel...)[:200]},
 		{"a tar as a wheel", wheelName, good},
 		{"no metadata", wheelName, makeZip(t, goodWheel[:2]...)},

@@ -160,6 +160,7 @@ func (h *Handler) publication(c *format.Caller, project *registry.Project, form 
 	if len(form.get("comment")) > maxFact || len(python) > maxFact {
 		return nil, registry.Errorf(registry.Invalid, "the comment and Requires-Python have %d bytes at most", maxFact)
 	}
+	signed := form.fields[signatureField]
 	bundle, err := provenance(form.get("attestations"), form.fileName, digests.SHA256)
 	if err != nil {
 		return nil, err
@@ -167,7 +168,7 @@ func (h *Handler) publication(c *format.Caller, project *registry.Project, form 
 
 	sum := sha256.Sum256(m.text)
 	known, err := json.Marshal(facts{Kind: file.kind, RequiresPython: python, Metadata: hex.EncodeToString(sum[:]), BLAKE2: hex.EncodeToString(form.blake2),
-		Signed: form.signed != nil, Provenance: bundle != nil, PythonVersion: file.python(form.fileName), Comment: form.get("comment")})
+		Signed: signed != "", Provenance: bundle != nil, PythonVersion: file.python(form.fileName), Comment: form.get("comment")})
 	if err != nil {
 		return nil, err
 	}
@@ -180,8 +181,8 @@ func (h *Handler) publication(c *format.Caller, project *registry.Project, form 
 		Files:     []registry.PublicationFile{{Name: form.fileName, Content: staged, Facts: string(known)}},
 		Fragments: map[string][]byte{companion(coreMetadata, form.fileName): m.text},
 	}
-	if form.signed != nil {
-		p.Fragments[companion(signature, form.fileName)] = form.signed
+	if signed != "" {
+		p.Fragments[companion(signature, form.fileName)] = []byte(signed)
 	}
 	if bundle != nil {
 		p.Fragments[companion(attestations, form.fileName)] = bundle

@@ -7,6 +7,7 @@ import (
 	"io"
 	"mime/multipart"
 	"net/http"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -17,31 +18,37 @@ import (
 
 // form is what an upload says besides the file, as twine, uv, poetry and pdm send it.
 type form struct {
-	fields   map[string][]string
-	fileName string // of the part content
-	signed   []byte // of the part gpg_signature: an armored signature; nil: none
-	blake2   []byte // BLAKE2b-256 of the content
+	fields   map[string]string // those of formFields, the first of each name
+	fileName string            // of the part content
+	blake2   []byte            // BLAKE2b-256 of the content
 }
 
 // What a form may have besides the content.
 const (
 	maxFields    = 10_000
+	maxField     = 2 << 20  // bytes of one that is kept
 	maxSignature = 64 << 10 // bytes
 )
+
+// formFields are those that say something. The others repeat what the distribution says better.
+var formFields = []string{":action", "name", "version", "filetype", "requires_python", "comment", "attestations", "md5_digest", "sha256_digest", "blake2_256_digest", signatureField}
+
+const signatureField = "gpg_signature"
 
 // paramError is a parameter that is missing or malformed: GitLab answers {"error": …} for it.
 type paramError string
 
 func (e paramError) Error() string { return string(e) }
 
-// readForm reads a multipart form in constant memory but for its fields, which may have maxText bytes together. The
-// content, which comes before or after the fields, is given to store, with what the form has said so far. Errors: Invalid, TooLarge, and those of store.
+// readForm reads a multipart form in constant memory. Its fields may have maxText bytes together. The content, which comes
+// before or after them, is given to store, with what the form has said so far. Errors: Invalid, TooLarge, and those of
+// store.
 func readForm(r *http.Request, maxText int64, store func(so *form, content io.Reader) error) (*form, error) {
 	parts, err := r.MultipartReader()
 	if err != nil {
 		return nil, registry.Errorf(registry.Invalid, "the body is not multipart/form-data")
 	}
-	f := &form{fields: map[string][]string{}}
+	f := &form{fields: map[string]string{}}
 	for n := 0; ; n++ {
 		part, err := parts.NextRawPart()
 		if err == io.EOF {
@@ -68,24 +75,29 @@ func readForm(r *http.Request, maxText int64, store func(so *form, content io.Re
 			}
 			f.blake2 = sum.Sum(nil)
 		default:
-			text, err := io.ReadAll(io.LimitReader(part, maxText+1))
+			var kept strings.Builder
+			into, limit := io.Discard, maxText
+			if _, again := f.fields[name]; !again && slices.Contains(formFields, name) {
+				into, limit = &kept, min(maxText, maxField)
+			}
+			size, err := io.Copy(into, io.LimitReader(part, limit+1))
 			if err != nil {
 				return nil, cutOff(err)
 			}
-			if maxText -= int64(len(text) + len(name)); maxText < 0 {
+			if maxText -= size + int64(len(name)); maxText < 0 || size > limit {
 				return nil, registry.Errorf(registry.TooLarge, "the fields of the form are too large")
 			}
-			if name == "gpg_signature" {
-				if len(text) > maxSignature || !strings.HasPrefix(string(text), "-----BEGIN PGP SIGNATURE-----") {
-					return nil, registry.Errorf(registry.Invalid, "gpg_signature is not an armored PGP signature")
-				}
-				f.signed = text
+			if into == io.Discard {
 				continue
 			}
-			if !utf8.Valid(text) {
+			text := kept.String()
+			if !utf8.ValidString(text) {
 				return nil, registry.Errorf(registry.Invalid, "the field %.64q is not UTF-8", name)
 			}
-			f.fields[name] = append(f.fields[name], string(text))
+			if name == signatureField && (len(text) > maxSignature || !strings.HasPrefix(text, "-----BEGIN PGP SIGNATURE-----")) {
+				return nil, registry.Errorf(registry.Invalid, "gpg_signature is not an armored PGP signature")
+			}
+			f.fields[name] = text
 		}
 	}
 }
@@ -109,13 +121,8 @@ func cutOff(err error) error {
 	return &registry.Error{Kind: registry.Invalid, Message: "the upload ended early or is no multipart form", Err: err}
 }
 
-// get is the value of a field that comes once.
-func (f *form) get(name string) string {
-	if values := f.fields[name]; len(values) > 0 {
-		return strings.TrimSpace(values[0])
-	}
-	return ""
-}
+// get is the value of a field, "" when it is not there.
+func (f *form) get(name string) string { return strings.TrimSpace(f.fields[name]) }
 
 // checkDigests compares the digests that the client claims, where it does, with those of what arrived.
 func (f *form) checkDigests(got registry.Digests) error {
