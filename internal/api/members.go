@@ -278,6 +278,10 @@ func (a *API) updateMember(in finder) handler {
 				return err
 			}
 			owner := member.Level == registry.Owner
+			longer := ends && !member.ExpiresAt.IsZero() && (expires.IsZero() || expires.After(member.ExpiresAt))
+			if longer && id == c.who.User.ID && !c.who.User.Admin {
+				return errForbidden // who was let in for a time does not stay for longer by their own word
+			}
 			member.Level = level
 			if ends {
 				member.ExpiresAt = expires

@@ -30,6 +30,9 @@ type Finder struct {
 	Registry *registry.Registry
 	Gate     *access.Gate
 	Type     registry.Type
+	// Tells: who is signed in is told, as Forbidden, of a name below a group that only projects have which they may not
+	// know of. GitLab's npm does so, and its clients then say why an install fails; its other formats do not.
+	Tells bool
 	// BaseURL is the public URL of the server as a request sees it, without a slash at the end.
 	BaseURL func(*http.Request) string
 }
@@ -96,7 +99,7 @@ func (f *Finder) Find(r *http.Request, at Place, name string) (*Found, error) {
 	}
 	hidden := false
 	for _, e := range entries {
-		readable, inside, err := found.reads(e.ProjectID, group)
+		readable, inside, err := f.reads(&found.Caller, e.ProjectID, group)
 		if err != nil {
 			return nil, err
 		}
@@ -144,7 +147,7 @@ func (f *Finder) File(r *http.Request, at Place, sha256, name string) (*registry
 			}
 			continue
 		}
-		readable, inside, err := c.reads(file.ProjectID, group)
+		readable, inside, err := f.reads(c, file.ProjectID, group)
 		if err != nil {
 			return nil, err
 		}
@@ -161,7 +164,7 @@ func (f *Finder) File(r *http.Request, at Place, sha256, name string) (*registry
 
 // reads tells whether the caller may read the packages of a project below a group, and whether there are any that
 // others may, as far as the caller, or whoever has not said yet who they are, may know.
-func (c *Caller) reads(project int64, group *registry.Group) (readable, inside bool, err error) {
+func (f *Finder) reads(c *Caller, project int64, group *registry.Group) (readable, inside bool, err error) {
 	p, err := c.View.ProjectByID(project)
 	if registry.KindOf(err) == registry.NotFound { // it was removed, its packages go after it
 		return false, false, nil
@@ -171,8 +174,8 @@ func (c *Caller) reads(project int64, group *registry.Group) (readable, inside b
 	}
 	err = c.View.Authorize(c.Caller, p, access.Read)
 	switch registry.KindOf(err) {
-	case registry.NotFound: // the caller may not know of it
-		return false, false, nil
+	case registry.NotFound:
+		return false, f.Tells, nil
 	case registry.Unauthenticated, registry.Forbidden: // not for this caller
 		return false, true, nil
 	}

@@ -41,14 +41,8 @@ func (r *Registry) mark(ctx context.Context, f func(Tx) error) error {
 // Forbidden when a rule protects the package from the actor of ctx.
 func (r *Registry) Delete(ctx context.Context, pkg int64, may func(Tx, *Package) error) error {
 	return r.mark(ctx, func(tx Tx) error {
-		p, entry, err := hold(tx, pkg)
+		p, entry, err := hold(ctx, tx, pkg, destroy, may)
 		if err != nil {
-			return err
-		}
-		if err := may(tx, p); err != nil {
-			return err
-		}
-		if err := guard(ctx, tx, p.ProjectID, destroy, p.Type, p.Name, entry.Name); err != nil {
 			return err
 		}
 		if err := remove(tx, p); err != nil {
@@ -61,14 +55,8 @@ func (r *Registry) Delete(ctx context.Context, pkg int64, may func(Tx, *Package)
 // DeleteFile removes one file of a package. The package stays, also without files; then no client can install it.
 func (r *Registry) DeleteFile(ctx context.Context, pkg, file int64, may func(Tx, *Package) error) error {
 	return r.mark(ctx, func(tx Tx) error {
-		p, entry, err := hold(tx, pkg)
+		p, entry, err := hold(ctx, tx, pkg, destroy, may)
 		if err != nil {
-			return err
-		}
-		if err := may(tx, p); err != nil {
-			return err
-		}
-		if err := guard(ctx, tx, p.ProjectID, destroy, p.Type, p.Name, entry.Name); err != nil {
 			return err
 		}
 		f, err := tx.File(file)
@@ -96,9 +84,9 @@ func (r *Registry) replaceLatest(tx Tx, entry *Entry, p *Package) error {
 	return findLatest(tx, r.format(p.Type), entry.ID)
 }
 
-// hold reads a package and bumps the revision of its entry, which holds both against other writers. It returns NotFound
-// for one that is marked.
-func hold(tx Tx, pkg int64) (*Package, *Entry, error) {
+// hold reads a package and bumps the revision of its entry, which holds both against other writers, and asks whether
+// it may be changed: may, and the rules that protect packages. It returns NotFound for one that is marked.
+func hold(ctx context.Context, tx Tx, pkg int64, d deed, may func(Tx, *Package) error) (*Package, *Entry, error) {
 	p, err := tx.Package(pkg)
 	if err != nil {
 		return nil, nil, err
@@ -110,10 +98,16 @@ func hold(tx Tx, pkg int64) (*Package, *Entry, error) {
 	if entry, err = tx.TouchEntry(entry.ProjectID, entry.Type, entry.Name); err != nil {
 		return nil, nil, err
 	}
-	if p, err = tx.Package(pkg); err == nil && p.Status == PendingDestruction {
-		err = Errorf(NotFound, "404 Not found")
+	if p, err = tx.Package(pkg); err != nil {
+		return nil, nil, err
 	}
-	return p, entry, err
+	if p.Status == PendingDestruction {
+		return nil, nil, Errorf(NotFound, "404 Not found")
+	}
+	if err := may(tx, p); err != nil {
+		return nil, nil, err
+	}
+	return p, entry, guard(ctx, tx, p.ProjectID, d, p.Type, p.Name, entry.Name)
 }
 
 // Purge removes all that is marked, in small transactions between which others have their turn. It stops between two of

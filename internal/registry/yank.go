@@ -7,14 +7,8 @@ import "context"
 // Forbidden when a rule protects the name from the actor of ctx, and NotFound for a package that is gone.
 func (r *Registry) Yank(ctx context.Context, pkg int64, yanked bool, reason string, may func(Tx, *Package) error) error {
 	return r.Store.Write(ctx, func(tx Tx) error {
-		p, entry, err := hold(tx, pkg)
+		p, _, err := hold(ctx, tx, pkg, push, may)
 		if err != nil {
-			return err
-		}
-		if err := may(tx, p); err != nil {
-			return err
-		}
-		if err := guard(ctx, tx, p.ProjectID, push, p.Type, p.Name, entry.Name); err != nil {
 			return err
 		}
 		event := &Event{Name: PackageChanged, ProjectID: p.ProjectID, Target: p.title(), Detail: "no longer yanked"}

@@ -126,7 +126,7 @@ func New(ctx context.Context, config Config) (_ *Server, err error) {
 	}
 	s.gate = access.NewGate(s.store)
 	finder := func(kind registry.Type) format.Finder {
-		return format.Finder{Registry: reg, Gate: s.gate, Type: kind, BaseURL: s.BaseURL}
+		return format.Finder{Registry: reg, Gate: s.gate, Type: kind, Tells: kind == registry.NPM, BaseURL: s.BaseURL}
 	}
 	npmHandler := &npm.Handler{Finder: finder(registry.NPM), Documents: document.NewCache(config.DocumentCache),
 		MaxFile: config.MaxFile, MaxMetadata: config.MaxMetadata, Upstream: upstream.String()}

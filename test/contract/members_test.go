@@ -2,6 +2,7 @@ package contract
 
 import (
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -281,4 +282,23 @@ func TestChangingMembers(t *testing.T) {
 		w.send(call{method: "POST", path: "/api/v4" + other.at() + "/members", as: w.root(), body: map[string]any{"user_id": it.ID, "access_level": 30}}).want(w, 400).
 			is(w, `{"message":{"user":["project bots cannot be added to other groups / projects"]}}`)
 	})
+}
+
+// Who was let in for a time leaves at its end, unless somebody else lets them stay.
+func TestMembersForATime(t *testing.T) {
+	w := newWorld(t)
+	p := w.project(w.group(harness.Private), harness.Private)
+	u := w.user()
+	soon, later := time.Now().AddDate(0, 0, 3).Format(time.DateOnly), time.Now().AddDate(0, 0, 30).Format(time.DateOnly)
+	w.send(call{method: "POST", path: "/api/v4" + p.at() + "/members", as: w.root(), body: map[string]any{"user_id": u.ID, "access_level": 40, "expires_at": later}}).must(w, http.StatusCreated)
+	change := func(as credential, expires any) *answer {
+		return w.send(call{method: "PUT", path: fmt.Sprintf("/api/v4%s/members/%d", p.at(), u.ID), as: as, body: map[string]any{"access_level": 40, "expires_at": expires}})
+	}
+	change(u.as(), soon).want(w, http.StatusOK)
+	change(u.as(), later).want(w, http.StatusForbidden)
+	change(u.as(), "").want(w, http.StatusForbidden)
+	if got := w.send(call{path: fmt.Sprintf("/api/v4%s/members/%d", p.at(), u.ID), as: w.root()}).must(w, http.StatusOK).object(w)["expires_at"]; got != soon {
+		w.Errorf("the membership ends %v, want %s", got, soon)
+	}
+	change(w.root(), "").want(w, http.StatusOK)
 }

@@ -26,7 +26,7 @@ type form struct {
 // What a form may have besides the content.
 const (
 	maxFields    = 10_000
-	maxField     = 2 << 20  // bytes of one that is kept
+	maxField     = 4 << 20  // bytes of one that is kept
 	maxSignature = 64 << 10 // bytes
 )
 
