@@ -28,35 +28,51 @@ const (
 	plainHTML  = "text/html"
 )
 
+// mediaTypes are the forms of a page; each stands before those that are only chosen when they weigh more.
+var mediaTypes = [...]string{plainHTML, simpleHTML, simpleJSON}
+
 // mediaType chooses the form of a page by Accept (RFC 9110, 12.5.1), weights and wildcards included. HTML is for all who
 // accept it as much, or nothing that there is.
 func mediaType(header http.Header) string {
-	weights := map[string]float64{}
+	var weights, specific [len(mediaTypes)]float64 // specific: of the range that gave the weight; the most specific counts
 	for _, line := range header["Accept"] {
 		for part := range strings.SplitSeq(line, ",") {
-			kind, parameters, _ := strings.Cut(strings.ToLower(part), ";")
+			accepted, parameters, _ := strings.Cut(part, ";")
+			accepted = strings.ToLower(strings.TrimSpace(accepted))
 			weight := 1.0
 			for parameter := range strings.SplitSeq(parameters, ";") {
-				if q, ok := strings.CutPrefix(strings.TrimSpace(parameter), "q="); ok {
+				if q, ok := strings.CutPrefix(strings.ToLower(strings.TrimSpace(parameter)), "q="); ok {
 					if parsed, err := strconv.ParseFloat(q, 64); err == nil {
 						weight = parsed
 					}
 				}
 			}
-			kind = strings.Replace(strings.TrimSpace(kind), "simple.latest+", "simple.v1+", 1)
-			weights[kind] = max(weights[kind], weight)
+			accepted = strings.Replace(accepted, "simple.latest+", "simple.v1+", 1)
+			for i, kind := range mediaTypes {
+				family, _, _ := strings.Cut(kind, "/")
+				fits := 0.0
+				switch accepted {
+				case kind:
+					fits = 3
+				case family + "/*":
+					fits = 2
+				case "*/*":
+					fits = 1
+				}
+				switch {
+				case fits == 0 || fits < specific[i]:
+				case fits > specific[i]:
+					weights[i], specific[i] = weight, fits
+				default:
+					weights[i] = max(weights[i], weight)
+				}
+			}
 		}
 	}
 	chosen, best := plainHTML, 0.0
-	for _, kind := range []string{plainHTML, simpleHTML, simpleJSON} {
-		family, _, _ := strings.Cut(kind, "/")
-		for _, accepted := range []string{kind, family + "/*", "*/*"} { // the most specific one counts
-			if weight, ok := weights[accepted]; ok {
-				if weight > best {
-					chosen, best = kind, weight
-				}
-				break
-			}
+	for i, weight := range weights {
+		if weight > best {
+			chosen, best = mediaTypes[i], weight
 		}
 	}
 	return chosen

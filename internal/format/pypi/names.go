@@ -19,7 +19,14 @@ const maxName = 255 // characters
 var separators = regexp.MustCompile(`[-_.]+`)
 
 // normalize is the canonical form of a name: lower case, each run of "-", "_" and "." one "-" (PEP 503).
-func normalize(name string) string { return strings.ToLower(separators.ReplaceAllString(name, "-")) }
+func normalize(name string) string {
+	for i, c := range []byte(name) {
+		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && (c != '-' || i > 0 && name[i-1] == '-') {
+			return strings.ToLower(separators.ReplaceAllString(name, "-"))
+		}
+	}
+	return name // as nearly all that installers ask for
+}
 
 // sought is the canonical form of a name that somebody asks for; what cannot be a name is "-", which nobody has: caches
 // keep what is asked for, and a URL may be long.
