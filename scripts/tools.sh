@@ -6,6 +6,9 @@
 #   schemathesis, python-gitlab (its program gitlab)
 #   pip, twine, uv, poetry, pdm, build
 #                                     pinned by test/tools/requirements.txt and packagers.txt
+#   nuget (5.8, from the npm registry), renovate
+#                                     pinned by test/tools/package-lock.json and renovate/package-lock.json
+#   nuget2 (2.8) and the part of Mono that both run on,
 #   initdb, pg_ctl, …, nginx, wrk     Debian packages
 #
 # The files go to a cache folder outside the tree; bin/tools gets one link (or
@@ -35,26 +38,36 @@ wrap() {
 	mv -T "$tools/.$name.$$" "$tools/$name"
 }
 
-npm_clients() {
-	command -v npm >/dev/null || fail "npm is missing: install Node.js 20 or later"
-	local lock=$root/test/tools/package-lock.json
-	local folder=$cache/npm-clients-$(cat "$lock" "${lock%-lock.json}.json" | sha256sum | cut -c1-16)
+# npm_modules NAME LOCK CHECK FLAG… makes the folder $modules of what a lock names, in which CHECK, a command, must run.
+npm_modules() {
+	local name=$1 lock=$root/test/tools/$2 check=$3; shift 3
+	local folder
+	folder=$cache/$name-$(cat "$lock" "${lock%-lock.json}.json" | sha256sum | cut -c1-16)
 	if [ ! -d "$folder" ]; then
 		# Under another name until every client has run once.
 		local new=$folder.$$
 		mkdir "$new"
 		cp "$lock" "${lock%-lock.json}.json" "$new"
-		(cd "$new" && npm ci --no-audit --no-fund --ignore-scripts=false --loglevel=error)
-		"$new/node_modules/.bin/bun" --version >/dev/null || fail "bun does not run on this machine"
-		"$new"/node_modules/@pnpm/exe.linux-*/pnpm --version >/dev/null || fail "pnpm does not run on this machine"
+		(cd "$new" && npm ci --no-audit --no-fund --loglevel=error "$@")
+		(cd "$new/node_modules" && eval "$check") >/dev/null 2>&1 || fail "what test/tools/$lock names does not run on this machine: $check"
 		mv -T "$new" "$folder" || [ -d "$folder" ] # another run may have been faster
 	fi
-	local modules=$folder/node_modules
+	modules=$folder/node_modules
+}
+
+npm_clients() {
+	command -v npm >/dev/null || fail "npm is missing: install Node.js 20 or later"
+	local modules
+	npm_modules npm-clients package-lock.json '.bin/bun --version && @pnpm/exe.linux-*/pnpm --version' --ignore-scripts=false
 	link bun "$modules/.bin/bun"
 	link pnpm "$(echo "$modules"/@pnpm/exe.linux-*/pnpm)"
 	link pnpm10 "$modules/pnpm/bin/pnpm.cjs"
 	link yarn "$modules/yarn/bin/yarn.js"
 	wrap yarn-berry node "$modules/@yarnpkg/cli-dist/bin/yarn.js"
+	wrap nuget "$tools/mono" "$modules"/nuget-exe/nuget-*.exe
+	# Without what renovate compiles or downloads for itself: it does without.
+	npm_modules renovate renovate/package-lock.json '.bin/renovate --version' --ignore-scripts --omit=optional
+	link renovate "$modules/.bin/renovate"
 }
 
 # environment NAME PINS CHECK makes the virtual environment $folder, in which CHECK, a Python statement, must run.
@@ -90,11 +103,17 @@ python_clients() {
 	for program in pip twine uv poetry pdm pyproject-build; do link "$program" "$folder/bin/$program"; done
 }
 
-# Where Debian packages put their programs, newest PostgreSQL last.
-programs() { ls -d "$1"/usr/lib/postgresql/*/bin/{initdb,pg_ctl,postgres,psql,createdb} "$1"/usr/sbin/nginx "$1"/usr/bin/wrk 2>/dev/null || true; }
+# What is looked for of the Debian packages in a folder, newest PostgreSQL last. Of Mono, Debian's nuget brings along
+# what it needs itself; the three assemblies are nuget 5.8's.
+programs() {
+	ls -d "$1"/usr/lib/postgresql/*/bin/{initdb,pg_ctl,postgres,psql,createdb} "$1"/usr/sbin/nginx "$1"/usr/bin/{wrk,mono} \
+		"$1"/usr/lib/nuget/NuGet.exe "$1"/usr/lib/mono/4.5/{System.IO.Compression,System.Net.Http,Microsoft.Build.Utilities.v4.0}.dll 2>/dev/null || true
+}
 
 debian_packages() {
-	local -A package=([initdb]=postgresql [nginx]=nginx-light [wrk]=wrk)
+	local -A package=([initdb]=postgresql [nginx]=nginx-light [wrk]=wrk [NuGet.exe]=nuget
+		[System.IO.Compression.dll]=libmono-system-io-compression4.0-cil [System.Net.Http.dll]=libmono-system-net-http4.0-cil
+		[Microsoft.Build.Utilities.v4.0.dll]=libmono-microsoft-build-utilities-v4.0-4.0-cil)
 	local missing=() program
 	for program in "${!package[@]}"; do
 		programs "" | grep -q "/$program\$" || missing+=("${package[$program]}")
@@ -103,7 +122,7 @@ debian_packages() {
 		link_all ""
 		return
 	fi
-	command -v apt-get >/dev/null || fail "missing: ${missing[*]}; install PostgreSQL, nginx and wrk with this system's package manager into /usr"
+	command -v apt-get >/dev/null || fail "missing: ${missing[*]}; install PostgreSQL, nginx, wrk, and nuget with Mono with this system's package manager into /usr"
 	if [ "$(id -u)" = 0 ]; then
 		install_debian "${missing[@]}"
 		link_all ""
@@ -112,9 +131,16 @@ debian_packages() {
 	fi
 }
 
+# link_all FOLDER [COMMAND…] links the programs of a folder, or wraps them in a command.
 link_all() {
-	local file
-	for file in $(programs "$1"); do link "$(basename "$file")" "$file"; done
+	local folder=$1 file; shift
+	for file in $(programs "$folder"); do
+		case $file in
+		*.dll) ;;
+		*.exe) wrap nuget2 "$tools/mono" "$file" ;;
+		*) if [ $# = 0 ]; then link "$(basename "$file")" "$file"; else wrap "$(basename "$file")" "$@" "$file"; fi ;;
+		esac
+	done
 }
 
 # Only the programs are wanted: no service is started, now or at the next boot.
@@ -151,9 +177,7 @@ extract_debian() {
 		mv -T "$new" "$folder"
 	fi
 	link_all ""
-	for file in $(programs "$folder"); do
-		wrap "$(basename "$file")" env LD_LIBRARY_PATH="$(echo "$folder"/usr/lib/*-linux-gnu)" "$file"
-	done
+	link_all "$folder" env LD_LIBRARY_PATH="$(echo "$folder"/usr/lib/*-linux-gnu):$folder/usr/lib" MONO_CFG_DIR="$folder/etc"
 }
 
 npm_clients
@@ -161,8 +185,13 @@ python_clients
 debian_packages
 
 cd "$tools"
-for program in initdb pg_ctl postgres psql nginx wrk; do
+for program in initdb pg_ctl postgres psql nginx wrk mono nuget2; do
 	[ -x "$program" ] || fail "$program is not there after all"
+done
+# Only the first line: without a terminal nuget 2.8 never comes to the end of its help.
+nuget_version() { { "./$1" help || true; } 2>/dev/null | awk '{if ($1 == "NuGet") print $3; exit}'; }
+for program in nuget nuget2; do
+	[ -n "$(nuget_version $program)" ] || fail "$program does not run on this machine"
 done
 printf '%-13s %s\n' \
 	npm "$(npm --version)" yarn "$(./yarn --version)" yarn-berry "$(./yarn-berry --version)" \
@@ -171,5 +200,6 @@ printf '%-13s %s\n' \
 	python-gitlab "$(./python -c 'import gitlab; print(gitlab.__version__)')" \
 	pip "$(./pip --version | cut -d' ' -f2)" twine "$(./twine --version | awk 'NR == 1 {print $3}')" uv "$(./uv --version | cut -d' ' -f2)" \
 	poetry "$(./poetry --version | tr -dc 0-9.)" pdm "$(./pdm --version | awk '{print $NF}')" \
+	nuget "$(nuget_version nuget) and $(nuget_version nuget2)" renovate "$(RENOVATE_X_IGNORE_RE2=true ./renovate --version)" \
 	postgres "$(./postgres --version | cut -d' ' -f3)" nginx "$(./nginx -v 2>&1 | cut -d/ -f2)" \
 	wrk "$({ ./wrk -v || true; } 2>&1 | awk 'NR == 1 {print $2}')"
