@@ -48,10 +48,16 @@ func (t *tx) SearchEntries(f registry.EntryFilter) (entries []*registry.Entry, t
 		return nil, 0, nil
 	}
 	t.contain(c, "e.search", f.Terms)
-	from := " FROM entries e JOIN projects p ON p.id = e.project_id WHERE " + c.String()
-	err = t.each(func(row scanner) error { return row.Scan(&total) }, "SELECT COUNT(*)"+from, c.args...)
+	from, counted := " FROM entries e JOIN projects p ON p.id = e.project_id WHERE "+c.String(), "*"
+	if f.Once {
+		counted = "DISTINCT e.name"
+	}
+	err = t.each(func(row scanner) error { return row.Scan(&total) }, "SELECT COUNT("+counted+")"+from, c.args...)
 	if err != nil || total == 0 {
 		return nil, 0, err
+	}
+	if f.Once {
+		from = " FROM entries e WHERE e.id IN (SELECT MAX(e.id)" + from + " GROUP BY e.name)"
 	}
 	n := len(c.args)
 	entries, err = list(t, scanEntry, fmt.Sprintf("SELECT %s%s ORDER BY e.name, e.id LIMIT $%d OFFSET $%d", entryColumns, from, n+1, n+2),
@@ -71,6 +77,13 @@ func entryConditions(f registry.EntryFilter) *conditions {
 	}
 	if f.Listed != 0 {
 		c.add("(e.listed & $?) <> 0", f.Listed)
+	}
+	if len(f.Names) > 0 {
+		names := make([]any, len(f.Names))
+		for i, name := range f.Names {
+			names[i] = name
+		}
+		c.add("e.name IN ($?"+strings.Repeat(", $?", len(names)-1)+")", names...)
 	}
 	c.visible(f.Viewer, false)
 	return c
@@ -345,6 +358,14 @@ func fileFields(f *registry.File) []any {
 
 func (t *tx) Files(pkg int64) ([]*registry.File, error) {
 	return list(t, scanFile, "SELECT "+fileColumns+" FROM package_files f WHERE f.package_id = $1 AND f.status = 0 ORDER BY f.id", pkg)
+}
+
+func (t *tx) FilesOf(packages []int64) ([]*registry.File, error) {
+	if len(packages) == 0 {
+		return nil, nil
+	}
+	set, args := in(nil, packages)
+	return list(t, scanFile, "SELECT "+fileColumns+" FROM package_files f WHERE f.package_id IN "+set+" AND f.status = 0 ORDER BY f.id", args...)
 }
 
 func (t *tx) FileByName(pkg int64, name string) (*registry.File, error) {

@@ -31,6 +31,9 @@ type Format struct {
 	Type Type
 	// Compare orders two versions of the format: negative when a is the lower one.
 	Compare func(a, b string) int
+	// Companion tells of files by their names that nobody installs by themselves. They go with the last of the others; nil:
+	// there are none.
+	Companion func(file string) bool
 }
 
 // LatestTag is the tag whose package an entry shows as its latest version. Without one it is the highest version.
@@ -224,7 +227,10 @@ func grow(ctx context.Context, tx Tx, p *Publication, policy *Policy) (files int
 		return files, false, nil
 	}
 	existing, err := tx.PackageByVersion(p.Package.EntryID, p.Package.Key())
-	if KindOf(err) == NotFound && !p.Joins {
+	if KindOf(err) == NotFound && p.Joins {
+		return 0, false, Errorf(NotFound, "404 Package Not Found")
+	}
+	if KindOf(err) == NotFound {
 		return files, false, nil
 	}
 	if err != nil {

@@ -73,11 +73,31 @@ func (r *Registry) DeleteFile(ctx context.Context, pkg, file int64, may func(Tx,
 		if err := tx.MarkFile(file); err != nil {
 			return err
 		}
+		if err := markCompanions(tx, r.format(p.Type), p); err != nil {
+			return err
+		}
 		if err := r.replaceLatest(tx, entry, p); err != nil {
 			return err
 		}
 		return tx.Record(&Event{Name: PackageFileDeleted, ProjectID: p.ProjectID, Target: p.title(), Detail: f.Name})
 	})
+}
+
+// markCompanions takes the files of a package out of sight that are of no use when there are no others.
+func markCompanions(tx Tx, format Format, p *Package) error {
+	if format.Companion == nil {
+		return nil
+	}
+	left, err := tx.Files(p.ID)
+	if err != nil || slices.ContainsFunc(left, func(f *File) bool { return !format.Companion(f.Name) }) {
+		return err
+	}
+	for _, f := range left {
+		if err := tx.MarkFile(f.ID); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // SetListed makes lists and searches show a version, or not. Whoever knows it can download it in either case. may is asked

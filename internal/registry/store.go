@@ -199,6 +199,7 @@ type Tx interface {
 	PurgeMarked() (more bool, err error)
 	Package(id int64) (*Package, error)
 	PackageByVersion(entry int64, version string) (*Package, error) // by the version's key
+	PackagesByID(ids []int64) ([]*Package, error)                   // those that are there, in the order of ids
 	// ListPackages lists packages, and their total number.
 	ListPackages(PackageFilter) (packages []*Package, total int, err error)
 	// Packages are all of the entries that a client may install, oldest first. Those without a file are not among them.
@@ -208,6 +209,7 @@ type Tx interface {
 
 	CreateFile(*File) error
 	Files(pkg int64) ([]*File, error)
+	FilesOf(packages []int64) ([]*File, error) // of several packages, the oldest first
 	File(id int64) (*File, error)
 	FileByName(pkg int64, name string) (*File, error)
 	// EachFile yields the files of the entries' installable packages, the oldest first.
@@ -449,6 +451,8 @@ type EntryFilter struct {
 	Project int64    // 0: of any
 	Group   *Group   // the project is below this group; nil: any
 	Listed  Kinds    // it has a listed version of one of them; 0: any version
+	Names   []string // it has one of them; none: any
+	Once    bool     // of the entries of several projects with one name only the newest
 	Terms   []string // each must occur in the name or words, without regard to case
 	Limit   int
 	Offset  int
