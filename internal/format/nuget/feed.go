@@ -11,24 +11,22 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"packhouse/internal/registry"
 )
 
 // The documents of the V2 feed: OData version 2 in Atom (https://www.odata.org/documentation/odata-version-2-0/atom-format/)
 // and, where a script asks for it, in verbose JSON.
 
-// entry is a version as the V2 feed shows it.
+// entry is a version as the V2 feed shows it. Before it is filled it has no file and no manifest.
 type entry struct {
-	manifest         *manifest
-	version          version
-	created          time.Time
-	updated          time.Time
-	downloads        int64 // of all versions
-	versionDownloads int64
-	size             int64  // bytes
-	sha512           string // hex
-	listed           bool
-	latest           bool // the highest stable one of those that are listed
-	absoluteLatest   bool // the highest of those that are listed
+	release
+	prefix         string // URL up to ".../packages/nuget", as it was asked
+	manifest       *manifest
+	file           *registry.File
+	downloads      int64 // of all versions
+	latest         bool  // the highest stable one of those that are listed
+	absoluteLatest bool  // the highest of those that are listed
 }
 
 // property is one of an entry's, by the name that NuGet's gallery gives it.
@@ -38,6 +36,7 @@ type property struct {
 	edm      string // its type in $metadata
 	required bool
 	value    func(*entry) value
+	early    bool // known before an entry is filled
 }
 
 const (
@@ -52,45 +51,45 @@ var unlisted = time.Date(1900, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // properties are those of the entity type, GitLab's first. Clients detect by them what the feed can do.
 var properties = []*property{
-	{"Id", textKind, edmString, true, func(e *entry) value { return textValue(e.manifest.ID) }},
-	{"Version", versionKind, edmString, true, func(e *entry) value { return versionValue(e.manifest.Version, e.version) }},
-	{"Authors", textKind, edmString, false, func(e *entry) value { return textValue(e.manifest.Authors) }},
-	{"Dependencies", textKind, edmString, false, func(e *entry) value { return textValue(dependenciesText(e.manifest.DependencyGroups)) }},
-	{"Description", textKind, edmString, false, func(e *entry) value { return textValue(e.manifest.Description) }},
-	{"DownloadCount", numberKind, edmInt64, true, func(e *entry) value { return numberValue(e.downloads) }},
-	{"IconUrl", textKind, edmString, false, func(e *entry) value { return textValue(e.manifest.IconURL) }},
+	{"Id", textKind, edmString, true, func(e *entry) value { return textValue(e.Name) }, true},
+	{"Version", versionKind, edmString, true, func(e *entry) value { return versionValue(e.Version, e.version) }, true},
+	{"Authors", textKind, edmString, false, func(e *entry) value { return textValue(e.manifest.Authors) }, false},
+	{"Dependencies", textKind, edmString, false, func(e *entry) value { return textValue(dependenciesText(e.manifest.DependencyGroups)) }, false},
+	{"Description", textKind, edmString, false, func(e *entry) value { return textValue(e.manifest.Description) }, false},
+	{"DownloadCount", numberKind, edmInt64, true, func(e *entry) value { return numberValue(e.downloads) }, true},
+	{"IconUrl", textKind, edmString, false, func(e *entry) value { return textValue(e.manifest.iconURL(e.prefix, e.version)) }, false},
 	{"Published", timeKind, edmTime, true, func(e *entry) value {
-		if !e.listed {
+		if !e.listed() {
 			return timeValue(unlisted)
 		}
-		return timeValue(e.created)
-	}},
-	{"ProjectUrl", textKind, edmString, false, func(e *entry) value { return textValue(e.manifest.ProjectURL) }},
-	{"Tags", textKind, edmString, false, func(e *entry) value { return textValue(tagsText(e.manifest.Tags)) }},
-	{"Title", textKind, edmString, false, func(e *entry) value { return textValue(e.manifest.Title) }},
-	{"LicenseUrl", textKind, edmString, false, func(e *entry) value { return textValue(e.manifest.LicenseURL) }},
-	{"NormalizedVersion", versionKind, edmString, false, func(e *entry) value { return versionValue(e.version.String(), e.version) }},
-	{"Owners", textKind, edmString, false, func(e *entry) value { return textValue(e.manifest.Owners) }},
-	{"Summary", textKind, edmString, false, func(e *entry) value { return textValue(e.manifest.Summary) }},
-	{"ReleaseNotes", textKind, edmString, false, func(e *entry) value { return textValue(e.manifest.ReleaseNotes) }},
-	{"Copyright", textKind, edmString, false, func(e *entry) value { return textValue(e.manifest.Copyright) }},
-	{"Language", textKind, edmString, false, func(e *entry) value { return textValue(e.manifest.Language) }},
-	{"MinClientVersion", textKind, edmString, false, func(e *entry) value { return textValue(e.manifest.MinClientVersion) }},
-	{"RequireLicenseAcceptance", boolKind, edmBool, true, func(e *entry) value { return boolValue(e.manifest.RequireAcceptance) }},
-	{"DevelopmentDependency", boolKind, edmBool, true, func(e *entry) value { return boolValue(e.manifest.Development) }},
-	{"IsPrerelease", boolKind, edmBool, true, func(e *entry) value { return boolValue(e.version.prerelease()) }},
-	{"IsLatestVersion", boolKind, edmBool, true, func(e *entry) value { return boolValue(e.latest) }},
-	{"IsAbsoluteLatestVersion", boolKind, edmBool, true, func(e *entry) value { return boolValue(e.absoluteLatest) }},
-	{"Listed", boolKind, edmBool, true, func(e *entry) value { return boolValue(e.listed) }},
-	{"Created", timeKind, edmTime, true, func(e *entry) value { return timeValue(e.created) }},
-	{"LastUpdated", timeKind, edmTime, true, func(e *entry) value { return timeValue(e.updated) }},
-	{"VersionDownloadCount", numberKind, edmInt64, true, func(e *entry) value { return numberValue(e.versionDownloads) }},
+		return timeValue(e.CreatedAt)
+	}, true},
+	{"ProjectUrl", textKind, edmString, false, func(e *entry) value { return textValue(e.manifest.ProjectURL) }, false},
+	{"Tags", textKind, edmString, false, func(e *entry) value { return textValue(tagsText(e.manifest.Tags)) }, false},
+	{"Title", textKind, edmString, false, func(e *entry) value { return textValue(e.manifest.Title) }, false},
+	{"LicenseUrl", textKind, edmString, false, func(e *entry) value { return textValue(e.manifest.licenseURL(e.prefix, e.version)) }, false},
+	{"NormalizedVersion", versionKind, edmString, false, func(e *entry) value { return versionValue(e.version.String(), e.version) }, true},
+	{"Owners", textKind, edmString, false, func(e *entry) value { return textValue(e.manifest.Owners) }, false},
+	{"Summary", textKind, edmString, false, func(e *entry) value { return textValue(e.manifest.Summary) }, false},
+	{"ReleaseNotes", textKind, edmString, false, func(e *entry) value { return textValue(e.manifest.ReleaseNotes) }, false},
+	{"Copyright", textKind, edmString, false, func(e *entry) value { return textValue(e.manifest.Copyright) }, false},
+	{"Language", textKind, edmString, false, func(e *entry) value { return textValue(e.manifest.Language) }, false},
+	{"MinClientVersion", textKind, edmString, false, func(e *entry) value { return textValue(e.manifest.MinClientVersion) }, false},
+	{"RequireLicenseAcceptance", boolKind, edmBool, true, func(e *entry) value { return boolValue(e.manifest.RequireAcceptance) }, false},
+	{"DevelopmentDependency", boolKind, edmBool, true, func(e *entry) value { return boolValue(e.manifest.Development) }, false},
+	{"IsPrerelease", boolKind, edmBool, true, func(e *entry) value { return boolValue(e.version.prerelease()) }, true},
+	{"IsLatestVersion", boolKind, edmBool, true, func(e *entry) value { return boolValue(e.latest) }, true},
+	{"IsAbsoluteLatestVersion", boolKind, edmBool, true, func(e *entry) value { return boolValue(e.absoluteLatest) }, true},
+	{"Listed", boolKind, edmBool, true, func(e *entry) value { return boolValue(e.listed()) }, true},
+	{"Created", timeKind, edmTime, true, func(e *entry) value { return timeValue(e.CreatedAt) }, true},
+	{"LastUpdated", timeKind, edmTime, true, func(e *entry) value { return timeValue(e.file.CreatedAt) }, false},
+	{"VersionDownloadCount", numberKind, edmInt64, true, func(e *entry) value { return numberValue(e.Downloads) }, true},
 	{"PackageHash", textKind, edmString, true, func(e *entry) value {
-		sum, _ := hex.DecodeString(e.sha512) // ours
+		sum, _ := hex.DecodeString(e.file.SHA512) // ours
 		return textValue(base64.StdEncoding.EncodeToString(sum))
-	}},
-	{"PackageHashAlgorithm", textKind, edmString, true, func(*entry) value { return textValue("SHA512") }},
-	{"PackageSize", numberKind, edmInt64, true, func(e *entry) value { return numberValue(e.size) }},
+	}, false},
+	{"PackageHashAlgorithm", textKind, edmString, true, func(*entry) value { return textValue("SHA512") }, true},
+	{"PackageSize", numberKind, edmInt64, true, func(e *entry) value { return numberValue(e.file.Size) }, false},
 }
 
 // propertyByName finds a property without regard to case; nil: there is none.
@@ -150,13 +149,7 @@ func (f *feed) shown() []*property {
 
 // entityURL is the address, and so the id, of an entry.
 func (f *feed) entityURL(e *entry) string {
-	return f.base() + "/Packages(Id='" + url.PathEscape(e.manifest.ID) + "',Version='" + url.PathEscape(e.manifest.Version) + "')"
-}
-
-// contentURL is where the package is.
-func (f *feed) contentURL(e *entry) string {
-	id, version := normalizeID(e.manifest.ID), e.version.key()
-	return f.prefix + "/download/" + id + "/" + version + "/" + id + "." + version + ".nupkg"
+	return f.base() + "/Packages(Id='" + url.PathEscape(e.Name) + "',Version='" + url.PathEscape(e.Version) + "')"
 }
 
 const (
@@ -168,8 +161,8 @@ const (
 	entityType = "V2FeedPackage"
 )
 
-// document writes a feed or a single entry, part by part: open, each entry, close.
-type document interface {
+// layout writes a feed or a single entry, part by part: open, each entry, close.
+type layout interface {
 	open(*bytes.Buffer, *feed)
 	entry(*bytes.Buffer, *feed, *entry)
 	close(*bytes.Buffer, *feed)
@@ -191,42 +184,42 @@ func (a atom) open(b *bytes.Buffer, f *feed) {
 	if a.alone {
 		return
 	}
-	b.WriteString("<feed" + atomSpaces + attribute("xml:base", f.base()) + ">\n")
+	b.WriteString("<feed" + atomSpaces + xmlAttribute("xml:base", f.base()) + ">\n")
 	if f.counted {
 		element(b, "  ", "m:count", "", strconv.Itoa(f.count))
 	}
 	element(b, "  ", "id", "", f.self)
 	element(b, "  ", "title", ` type="text"`, f.title)
 	element(b, "  ", "updated", "", edmTimeText(f.updated)+"Z")
-	b.WriteString("  <link" + attribute("rel", "self") + attribute("title", f.title) + attribute("href", f.self) + "/>\n")
+	b.WriteString("  <link" + xmlAttribute("rel", "self") + xmlAttribute("title", f.title) + xmlAttribute("href", f.self) + "/>\n")
 }
 
 func (a atom) entry(b *bytes.Buffer, f *feed, e *entry) {
 	indent, id := "  ", f.entityURL(e)
 	if a.alone {
 		indent = ""
-		b.WriteString("<entry" + atomSpaces + attribute("xml:base", f.base()) + ">\n")
+		b.WriteString("<entry" + atomSpaces + xmlAttribute("xml:base", f.base()) + ">\n")
 	} else {
 		b.WriteString("  <entry>\n")
 	}
 	inner := indent + "  "
 	element(b, inner, "id", "", id)
 	b.WriteString(inner + `<category term="` + entityType + `" scheme="http://schemas.microsoft.com/ado/2007/08/dataservices/scheme"/>` + "\n")
-	b.WriteString(inner + "<link" + attribute("rel", "edit") + attribute("title", entityType) + attribute("href", id) + "/>\n")
-	element(b, inner, "title", ` type="text"`, e.manifest.ID)
+	b.WriteString(inner + "<link" + xmlAttribute("rel", "edit") + xmlAttribute("title", entityType) + xmlAttribute("href", id) + "/>\n")
+	element(b, inner, "title", ` type="text"`, e.Name)
 	if e.manifest.Summary != "" {
 		element(b, inner, "summary", ` type="text"`, e.manifest.Summary)
 	}
-	element(b, inner, "updated", "", edmTimeText(e.updated)+"Z")
+	element(b, inner, "updated", "", edmTimeText(e.file.CreatedAt)+"Z")
 	b.WriteString(inner + "<author>\n")
 	element(b, inner+"  ", "name", "", e.manifest.Authors)
 	b.WriteString(inner + "</author>\n")
-	b.WriteString(inner + "<content" + attribute("type", "application/zip") + attribute("src", f.contentURL(e)) + "/>\n")
+	b.WriteString(inner + "<content" + xmlAttribute("type", "application/zip") + xmlAttribute("src", contentURL(f.prefix, e.Name, e.version)) + "/>\n")
 	b.WriteString(inner + "<m:properties>\n")
 	for _, p := range f.shown() {
 		typed := ""
 		if p.edm != edmString {
-			typed = attribute("m:type", p.edm)
+			typed = xmlAttribute("m:type", p.edm)
 		}
 		v := p.value(e)
 		if v.kind == nullKind {
@@ -243,7 +236,7 @@ func (a atom) close(b *bytes.Buffer, f *feed) {
 		return
 	}
 	if f.next != "" {
-		b.WriteString("  <link" + attribute("rel", "next") + attribute("href", f.next) + "/>\n")
+		b.WriteString("  <link" + xmlAttribute("rel", "next") + xmlAttribute("href", f.next) + "/>\n")
 	}
 	b.WriteString("</feed>\n")
 }
@@ -271,8 +264,8 @@ func element(b *bytes.Buffer, indent, name, attributes, text string) {
 	b.WriteString("</" + name + ">\n")
 }
 
-// attribute is an attribute with a space before it.
-func attribute(name, text string) string {
+// xmlAttribute is an attribute with a space before it.
+func xmlAttribute(name, text string) string {
 	var b bytes.Buffer
 	b.WriteString(" " + name + `="`)
 	escape(&b, text)
@@ -312,7 +305,7 @@ func (j *verbose) entry(b *bytes.Buffer, f *feed, e *entry) {
 	}
 	j.some = true
 	b.WriteString(`{"__metadata":`)
-	writeValue(b, map[string]string{"id": f.entityURL(e), "uri": f.entityURL(e), "type": entityType, "media_src": f.contentURL(e), "content_type": "application/zip"})
+	writeValue(b, map[string]string{"id": f.entityURL(e), "uri": f.entityURL(e), "type": entityType, "media_src": contentURL(f.prefix, e.Name, e.version), "content_type": "application/zip"})
 	for _, p := range f.shown() {
 		b.WriteString(`,"` + p.name + `":`)
 		switch v := p.value(e); v.kind {
@@ -353,7 +346,7 @@ func writeValue(b *bytes.Buffer, v any) {
 // serviceDocument is the V2 feed's list of collections (RFC 5023), as GitLab has it.
 func serviceDocument(base string) []byte {
 	var b bytes.Buffer
-	b.WriteString(xmlHead + `<service xmlns="http://www.w3.org/2007/app" xmlns:atom="http://www.w3.org/2005/Atom"` + attribute("xml:base", base) + `>
+	b.WriteString(xmlHead + `<service xmlns="http://www.w3.org/2007/app" xmlns:atom="http://www.w3.org/2005/Atom"` + xmlAttribute("xml:base", base) + `>
   <workspace>
     <atom:title type="text">Default</atom:title>
     <collection href="Packages">

@@ -30,7 +30,7 @@ import (
 const (
 	maxExpression = 16 << 10 // bytes
 	maxNodes      = 1000
-	maxDepth      = 200      // of parentheses: clients that ask for many ids put one pair around each "or"
+	maxLevels     = 200      // of parentheses: clients that ask for many ids put one pair around each "or"
 	maxMade       = 16 << 10 // bytes of a text that a function puts together; a longer one is null
 )
 
@@ -430,8 +430,8 @@ func (p *parser) make(n *node) (*node, error) {
 
 // deeper runs a rule one level below.
 func (p *parser) deeper(rule func() (*node, error)) (*node, error) {
-	if p.depth++; p.depth > maxDepth {
-		return nil, p.failf(p.token.at, "there are more than %d levels", maxDepth)
+	if p.depth++; p.depth > maxLevels {
+		return nil, p.failf(p.token.at, "there are more than %d levels", maxLevels)
 	}
 	defer func() { p.depth-- }()
 	return rule()
