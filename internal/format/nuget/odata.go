@@ -673,12 +673,22 @@ func parseOrder(option, text string) (order []orderTerm, err error) {
 	return order, err
 }
 
-// compareBy orders two versions by the terms. What is not known comes first.
-func compareBy(order []orderTerm, a, b *entry) int {
-	for _, term := range order {
-		v, w := term.node.eval(a), term.node.eval(b)
+// orderValues are what a version is ordered by. Of long texts the beginning decides.
+func orderValues(order []orderTerm, e *entry) []value {
+	values := make([]value, len(order))
+	for i, term := range order {
+		v := term.node.eval(e)
+		v.text = strings.Clone(v.text[:min(len(v.text), 256)])
+		values[i] = v
+	}
+	return values
+}
+
+// compareValues orders by what orderValues gave. What is not known comes first.
+func compareValues(order []orderTerm, a, b []value) int {
+	for i, term := range order {
 		c := 0
-		switch {
+		switch v, w := a[i], b[i]; {
 		case v.kind != nullKind && w.kind != nullKind:
 			c = v.compare(w)
 		case v.kind != w.kind:
