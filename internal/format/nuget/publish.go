@@ -5,6 +5,7 @@ import (
 	"io"
 	"mime/multipart"
 	"net/http"
+	"path"
 	"strings"
 	"time"
 
@@ -45,7 +46,7 @@ func (h *Handler) push(w http.ResponseWriter, q *request) error {
 	if err != nil {
 		return err
 	}
-	m := &contents.manifest
+	m := contents.Manifest
 	if m.isSymbolPackage() {
 		return registry.Errorf(registry.Invalid, "a package of symbols has to be pushed as one")
 	}
@@ -63,9 +64,9 @@ func (h *Handler) push(w http.ResponseWriter, q *request) error {
 			CreatorID: c.UserID(), PipelineID: c.PipelineID()},
 		EntryName: normalizeID(m.ID),
 		Files:     []registry.PublicationFile{{Name: fileName(m.ID, v, ".nupkg"), Content: staged, Facts: string(known)}},
-		Fragments: map[string][]byte{leafVariant: leaf, nuspecPart: contents.nuspec},
+		Fragments: map[string][]byte{leafVariant: leaf, nuspecPart: contents.Nuspec},
 	}
-	for variant, text := range map[string][]byte{readmePart: contents.readme, iconPart: contents.icon, licensePart: contents.license} {
+	for variant, text := range map[string][]byte{readmePart: contents.Readme, iconPart: contents.Icon, licensePart: contents.License} {
 		if text != nil {
 			p.Fragments[variant] = text
 		}
@@ -264,8 +265,8 @@ func (h *Handler) target(q *request) (*format.Caller, *registry.Package, error) 
 	return c, pkg, err
 }
 
-// maxSymbols is how much the debug symbols of one package may unpack to, in bytes.
-const maxSymbols = 4 << 30
+// maxUnpacked is how much the debug symbols of one package may unpack to, in bytes.
+const maxUnpacked = 4 << 30
 
 // pushSymbols answers PUT /symbolpackage: the .snupkg of a version that is there. Its symbols are found from then on by
 // what a debugger knows.
@@ -281,7 +282,7 @@ func (h *Handler) pushSymbols(w http.ResponseWriter, q *request) error {
 	if err != nil {
 		return err
 	}
-	m := &contents.manifest
+	m := contents.Manifest
 	if !m.isSymbolPackage() {
 		return registry.Errorf(registry.Invalid, "the package is no package of symbols: its nuspec has no packageType SymbolsPackage")
 	}
@@ -292,17 +293,22 @@ func (h *Handler) pushSymbols(w http.ResponseWriter, q *request) error {
 			s.Content.Discard()
 		}
 	}()
-	unpacked := &format.Limited{Left: maxSymbols, Err: errTooLarge} // by all of them together
+	unpacked := &format.Limited{Left: maxUnpacked, Err: errTooLarge} // by all of them together
+	symbols := map[string]symbol{}                                   // by path
 	err = eachSymbol(staged, staged.Digests().Size, func(name string, s symbol, content io.Reader) error {
 		unpacked.Reader = content
 		staged, err := h.Registry.Blobs.Stage(q.Context(), unpacked)
 		if err == nil {
+			symbols[name] = s
 			file.Symbols = append(file.Symbols, registry.PublicationSymbol{Content: staged,
-				Symbol: registry.Symbol{Name: strings.ToLower(name), Signature: strings.ToLower(s.signature), Checksum: s.checksum}})
+				Symbol: registry.Symbol{Name: strings.ToLower(path.Base(name)), Signature: strings.ToLower(s.Signature), Checksum: s.Checksum}})
 		}
 		return err
 	})
 	if err != nil {
+		return err
+	}
+	if err := h.matchSymbols(q, project, m, v, symbols); err != nil {
 		return err
 	}
 	return h.publish(w, q, &registry.Publication{
@@ -311,4 +317,44 @@ func (h *Handler) pushSymbols(w http.ResponseWriter, q *request) error {
 		Joins:     true,
 		Files:     []registry.PublicationFile{file},
 	})
+}
+
+// matchSymbols compares debug symbols with the programs in the package that they are for. It returns NotFound when there is
+// no such package.
+func (h *Handler) matchSymbols(q *request, project *registry.Project, m *manifest, v version, symbols map[string]symbol) error {
+	var entry *registry.Entry
+	err := h.Registry.Store.Read(q.Context(), func(tx registry.Tx) (err error) {
+		entry, err = tx.Entry(project.ID, registry.NuGet, normalizeID(m.ID))
+		return err
+	})
+	var file *registry.File
+	if err == nil {
+		file, err = h.Registry.Store.FileOfVersion(q.Context(), []int64{entry.ID}, v.key(), fileName(m.ID, v, ".nupkg"))
+	}
+	if registry.KindOf(err) == registry.NotFound {
+		return errNoPackage
+	}
+	if err != nil {
+		return err
+	}
+	blob, err := h.Registry.Blobs.Open(q.Context(), file.SHA256)
+	if err != nil {
+		return err
+	}
+	defer blob.Close()
+	return checkSymbols(seeking{blob}, blob.Size(), symbols)
+}
+
+// seeking reads at any place of a blob.
+type seeking struct{ io.ReadSeeker }
+
+func (s seeking) ReadAt(p []byte, at int64) (int, error) {
+	if _, err := s.Seek(at, io.SeekStart); err != nil {
+		return 0, err
+	}
+	n, err := io.ReadFull(s.ReadSeeker, p)
+	if err == io.ErrUnexpectedEOF {
+		err = io.EOF
+	}
+	return n, err
 }
