@@ -102,25 +102,22 @@ func (a *ask) latestPage(tx registry.Tx, prefix string) (page []int64, total int
 // names, which the caller may read as well, are looked at, too.
 func (a *ask) entries(tx registry.Tx, of []*registry.Entry, prefix string) ([]*entry, error) {
 	var names []string
-	of = slices.DeleteFunc(slices.Clone(of), func(e *registry.Entry) bool {
-		again := slices.Contains(names, e.Name)
-		names = append(names, e.Name)
-		return again
-	})
-	names = names[:0]
+	var ids []int64
 	for _, e := range of {
-		names = append(names, e.Name)
+		if !slices.Contains(names, e.Name) {
+			names, ids = append(names, e.Name), append(ids, e.ID)
+		}
 	}
 	if a.search.Project == 0 {
 		others := registry.EntryFilter{Type: a.search.Type, Viewer: a.search.Viewer, Group: a.search.Group, Names: names, NoTotal: true, Limit: maxNamesakes}
-		var err error
-		if of, _, err = tx.SearchEntries(others); err != nil {
+		namesakes, _, err := tx.SearchEntries(others)
+		if err != nil {
 			return nil, err
 		}
-	}
-	ids := make([]int64, len(of))
-	for i, e := range of {
-		ids[i] = e.ID
+		ids = ids[:0]
+		for _, e := range namesakes {
+			ids = append(ids, e.ID)
+		}
 	}
 	packages, err := tx.Packages(ids)
 	if err != nil {
@@ -276,7 +273,7 @@ func (a *ask) sift(tx registry.Tx, entries []*entry, yield func(*entry) bool) (g
 // updated tells whether a version is newer than one that the client has.
 func (a *ask) updated(e *entry) bool {
 	return a.updates == nil || slices.ContainsFunc(a.updates[normalizeID(e.Name)], func(u update) bool {
-		return e.version.compare(u.from) > 0 && u.range_.contains(e.version)
+		return e.version.compare(u.from) > 0 && u.allowed.contains(e.version)
 	})
 }
 

@@ -133,7 +133,7 @@ type ask struct {
 
 // update is a version that a client has.
 type update struct {
-	from  version
+	from    version
 	allowed versionRange
 }
 
