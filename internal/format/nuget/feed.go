@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
-	"encoding/xml"
 	"net/url"
 	"slices"
 	"strconv"
@@ -281,8 +280,10 @@ func escape(b *bytes.Buffer, text string) {
 		}
 		return r
 	}, text)
-	xml.EscapeText(b, []byte(text)) // a buffer takes all
+	escapes.WriteString(b, text) // a buffer takes all
 }
+
+var escapes = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", `"`, "&quot;", "\r", "&#xD;")
 
 // verbose is a document in the JSON that OData version 2 had. first: no entry was written yet.
 type verbose struct {
