@@ -52,8 +52,14 @@ const (
 	maxSought   = 250 // ids
 )
 
-// service answers GET /v2.
+// service answers GET /v2. NuGet before version 3 uses a password only after the URL of the source itself has asked for it, so
+// NuGet is asked where anonymous callers may not read, though there is nothing to hide.
 func (h *Handler) service(w http.ResponseWriter, q *request) error {
+	if strings.Contains(q.UserAgent(), "NuGet") {
+		if _, _, _, err := h.List(q.Request, q.at); registry.KindOf(err) == registry.Unauthenticated {
+			return err
+		}
+	}
 	return h.fixed(w, q, serviceDocument(q.prefix+"/v2"))
 }
 
