@@ -25,7 +25,7 @@ import (
 // Node.js, are installed by "make tools".
 var (
 	preinstalled = []string{"node", "npm"}
-	installed    = []string{"yarn", "yarn-berry", "pnpm", "pnpm10", "bun", "python", "gitlab", "python-packaging", "pip", "twine", "uv", "poetry", "pdm", "pyproject-build"}
+	installed    = []string{"yarn", "yarn-berry", "pnpm", "pnpm10", "bun", "python", "gitlab", "python-packaging", "pip", "twine", "uv", "poetry", "pdm", "pyproject-build", "nuget", "nuget2", "renovate"}
 )
 
 // shared is the server of all scripts that do not ask for one of their own.
@@ -112,6 +112,7 @@ func setup(env *testscript.Env) error {
 		"npm_config_cache":      filepath.Join(cache, "npm"),
 		"YARN_GLOBAL_FOLDER":    filepath.Join(cache, "berry"),
 		"BUN_INSTALL_CACHE_DIR": filepath.Join(cache, "bun"),
+		"NUGET_PACKAGES":        filepath.Join(cache, "nuget"),
 
 		"PIP_DISABLE_PIP_VERSION_CHECK": "1",
 		"UV_PYTHON_DOWNLOADS":           "never",
@@ -152,6 +153,8 @@ func setup(env *testscript.Env) error {
 //	TEAM_URL, NESTED_URL         a private subgroup and its project, by their paths
 //	PUBLIC_PYPI, PRIVATE_PYPI, PRIVATE_PATH_PYPI, GROUP_PYPI
 //	                             paths of the same for PyPI, without a slash at the end
+//	PUBLIC_NUGET, PRIVATE_NUGET, PRIVATE_PATH_NUGET, GROUP_NUGET
+//	                             and for NuGet
 //	URL, HOST                    base URL of the server; its host and port, as .npmrc needs them
 //	ROOT_TOKEN                   token of the administrator
 //	USERNAME, PASSWORD, TOKEN    a maintainer of the group; personal access token
@@ -231,9 +234,12 @@ func world(s *harness.Server, setenv func(key, value string)) error {
 	setenv("TEAM_URL", fmt.Sprintf("%s/api/v4/groups/%s/-/packages/npm/", s.URL, url.PathEscape(team.FullPath)))
 	setenv("GROUP_URL", fmt.Sprintf("%s/api/v4/groups/%d/-/packages/npm/", s.URL, group.ID))
 	setenv("INSTANCE_URL", s.URL+"/api/v4/packages/npm/")
-	setenv("PUBLIC_PYPI", fmt.Sprintf("/api/v4/projects/%d/packages/pypi", public.ID))
-	setenv("PRIVATE_PYPI", fmt.Sprintf("/api/v4/projects/%d/packages/pypi", private.ID))
-	setenv("PRIVATE_PATH_PYPI", fmt.Sprintf("/api/v4/projects/%s/packages/pypi", url.PathEscape(private.PathWithNamespace)))
-	setenv("GROUP_PYPI", fmt.Sprintf("/api/v4/groups/%d/-/packages/pypi", group.ID))
+	for _, format := range []string{"pypi", "nuget"} {
+		upper := strings.ToUpper(format)
+		setenv("PUBLIC_"+upper, fmt.Sprintf("/api/v4/projects/%d/packages/%s", public.ID, format))
+		setenv("PRIVATE_"+upper, fmt.Sprintf("/api/v4/projects/%d/packages/%s", private.ID, format))
+		setenv("PRIVATE_PATH_"+upper, fmt.Sprintf("/api/v4/projects/%s/packages/%s", url.PathEscape(private.PathWithNamespace), format))
+		setenv("GROUP_"+upper, fmt.Sprintf("/api/v4/groups/%d/-/packages/%s", group.ID, format))
+	}
 	return err
 }

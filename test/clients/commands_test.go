@@ -29,6 +29,7 @@ import (
 // commands are what a script may say beyond testscript's own.
 var commands = map[string]func(ts *testscript.TestScript, neg bool, args []string){
 	"registry":    registry,
+	"feed":        feed,
 	"package":     makePackage,
 	"app":         makeApp,
 	"json":        checkJSON,
@@ -69,6 +70,22 @@ func registry(ts *testscript.TestScript, neg bool, args []string) {
 	home := ts.Getenv("HOME")
 	ts.Check(os.WriteFile(filepath.Join(home, ".npmrc"), []byte(npmrc), 0o600))
 	ts.Check(os.WriteFile(filepath.Join(home, ".yarnrc.yml"), []byte(yarnrc), 0o600))
+}
+
+// feed URL [USER:PASSWORD] makes a feed the only source of the NuGet clients, called house, with a password or without.
+func feed(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 1 || len(args) > 2 {
+		ts.Fatalf("usage: feed URL [USER:PASSWORD]")
+	}
+	credentials := ""
+	if len(args) == 2 {
+		user, password, _ := strings.Cut(args[1], ":")
+		credentials = fmt.Sprintf(`<packageSourceCredentials><house><add key="Username" value=%q/><add key="ClearTextPassword" value=%q/></house></packageSourceCredentials>`,
+			user, password)
+	}
+	// The one spelling of the name that nuget 2.8 finds.
+	ts.Check(os.WriteFile(filepath.Join(ts.Getenv("WORK"), "NuGet.Config"), []byte(fmt.Sprintf(
+		`<configuration><packageSources><clear/><add key="house" value=%q/></packageSources>%s</configuration>`, args[0], credentials)), 0o600))
 }
 
 // package NAME VERSION [FIELD=JSON…] writes a package into the folder that is
