@@ -40,6 +40,19 @@ func eachSymbol(r io.ReaderAt, size int64, f func(name string, s symbol, content
 	if err != nil {
 		return err
 	}
+	nuspec, err := p.nuspec()
+	if err != nil {
+		return err
+	}
+	text, err := p.read(nuspec, maxNuspec, "nuspec file too big")
+	if err != nil {
+		return err
+	}
+	if m, err := parseNuspec(text); err != nil {
+		return err
+	} else if !m.isSymbolPackage() {
+		return registry.Errorf(registry.Invalid, "the nuspec of a symbol package must have the package type SymbolsPackage")
+	}
 	var pdbs []*zip.File
 	for _, member := range p.File {
 		if strings.EqualFold(path.Ext(entryPath(member)), ".pdb") {
