@@ -47,7 +47,7 @@ func TestAnswersSeeEachCommit(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			return tx.SetLatest(entry.ID, 1) // entries without a version are not told of
+			return tx.SetLatest(entry.ID, 1, 1) // entries without a version are not told of
 		})
 		if err != nil {
 			t.Fatal(err)

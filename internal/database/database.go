@@ -288,14 +288,18 @@ func (db *DB) revisions(ctx context.Context, t registry.Type, name string, proje
 }
 
 // FileOfVersion implements [registry.Store].
-func (db *DB) FileOfVersion(ctx context.Context, entries []int64, version string) (*registry.File, error) {
+func (db *DB) FileOfVersion(ctx context.Context, entries []int64, version, name string) (*registry.File, error) {
 	if len(entries) == 0 {
 		return nil, classify(sql.ErrNoRows)
 	}
 	// Nearly always there is one entry, with one package of that version: the query has one text, stays compiled, and
 	// has nothing to sort.
 	set, args := in([]any{version}, entries)
-	query := "SELECT " + fileColumns + " FROM packages p JOIN package_files f ON f.package_id = p.id WHERE p.version = $1 AND p.entry_id IN " + set + " AND f.status = 0 AND " + installable
+	query := "SELECT " + fileColumns + " FROM packages p JOIN package_files f ON f.package_id = p.id WHERE p.version_key = $1 AND p.entry_id IN " + set + " AND f.status = 0 AND " + installable
+	if name != "" {
+		args = append(args, name)
+		query += fmt.Sprintf(" AND f.name = $%d", len(args))
+	}
 	ctx, cancel := db.bounded(ctx)
 	defer cancel()
 	if len(entries) > 1 {
@@ -303,10 +307,10 @@ func (db *DB) FileOfVersion(ctx context.Context, entries []int64, version string
 		return f, classify(err)
 	}
 	type key struct {
-		entry   int64
-		version string
+		entry         int64
+		version, name string
 	}
-	return answer(&db.answers, key{entries[0], version}, func() (*registry.File, error) {
+	return answer(&db.answers, key{entries[0], version, name}, func() (*registry.File, error) {
 		f, err := scanFile(db.row(ctx, query+" LIMIT 1", args...))
 		return f, classify(err)
 	})

@@ -50,7 +50,7 @@ func (t *tx) ListPackages(f registry.PackageFilter) ([]*registry.Package, int, e
 	if err != nil {
 		return nil, 0, err
 	}
-	packages, err := t.packagesOf(ids)
+	packages, err := t.PackagesByID(ids)
 	return packages, total, err
 }
 
@@ -75,8 +75,8 @@ func (t *tx) places(f registry.PackageFilter) (places []place, err error) {
 	return places, err
 }
 
-// packagesOf are the rows of ids, in their order.
-func (t *tx) packagesOf(ids []int64) ([]*registry.Package, error) {
+// PackagesByID implements [registry.Tx].
+func (t *tx) PackagesByID(ids []int64) ([]*registry.Package, error) {
 	if len(ids) == 0 {
 		return nil, nil
 	}

@@ -11,11 +11,11 @@ import (
 
 // ---- entries
 
-const entryColumns = "e.id, e.project_id, e.type, e.name, e.revision, e.latest_id, e.created_at, e.updated_at"
+const entryColumns = "e.id, e.project_id, e.type, e.name, e.revision, e.latest_id, e.listed, e.created_at, e.updated_at"
 
 func scanEntry(row scanner) (*registry.Entry, error) {
 	e := &registry.Entry{}
-	return e, row.Scan(&e.ID, &e.ProjectID, &e.Type, &e.Name, &e.Revision, &e.LatestID, asTime{&e.CreatedAt}, asTime{&e.UpdatedAt})
+	return e, row.Scan(&e.ID, &e.ProjectID, &e.Type, &e.Name, &e.Revision, &e.LatestID, &e.Listed, asTime{&e.CreatedAt}, asTime{&e.UpdatedAt})
 }
 
 // TouchEntry is one statement, so that whoever comes second waits for the row and sees the first one's revision.
@@ -25,12 +25,12 @@ func (t *tx) TouchEntry(project int64, kind registry.Type, name string) (*regist
 		VALUES ($1, $2, $3, 1, 0, '', $4, $4)
 		ON CONFLICT (type, name, project_id) DO UPDATE SET revision = e.revision + 1,
 			updated_at = CASE WHEN e.updated_at > excluded.updated_at THEN e.updated_at ELSE excluded.updated_at END
-		RETURNING id, project_id, type, name, revision, latest_id, created_at, updated_at`,
+		RETURNING id, project_id, type, name, revision, latest_id, listed, created_at, updated_at`,
 		project, kind, name, millis(now()))
 }
 
-func (t *tx) SetLatest(entry, pkg int64) error {
-	return t.one("UPDATE entries SET latest_id = $2, search = COALESCE((SELECT p.search FROM packages p WHERE p.id = $2), '') WHERE id = $1", entry, pkg)
+func (t *tx) SetLatest(entry, pkg int64, listed registry.Kinds) error {
+	return t.one("UPDATE entries SET latest_id = $2, listed = $3, search = COALESCE((SELECT p.search FROM packages p WHERE p.id = $2), '') WHERE id = $1", entry, pkg, listed)
 }
 
 func (t *tx) Entry(project int64, kind registry.Type, name string) (*registry.Entry, error) {
@@ -48,10 +48,16 @@ func (t *tx) SearchEntries(f registry.EntryFilter) (entries []*registry.Entry, t
 		return nil, 0, nil
 	}
 	t.contain(c, "e.search", f.Terms)
-	from := " FROM entries e JOIN projects p ON p.id = e.project_id WHERE " + c.String()
-	err = t.each(func(row scanner) error { return row.Scan(&total) }, "SELECT COUNT(*)"+from, c.args...)
+	from, counted := " FROM entries e JOIN projects p ON p.id = e.project_id WHERE "+c.String(), "*"
+	if f.Once {
+		counted = "DISTINCT e.name"
+	}
+	err = t.each(func(row scanner) error { return row.Scan(&total) }, "SELECT COUNT("+counted+")"+from, c.args...)
 	if err != nil || total == 0 {
 		return nil, 0, err
+	}
+	if f.Once {
+		from = " FROM entries e WHERE e.id IN (SELECT MAX(e.id)" + from + " GROUP BY e.name)"
 	}
 	n := len(c.args)
 	entries, err = list(t, scanEntry, fmt.Sprintf("SELECT %s%s ORDER BY e.name, e.id LIMIT $%d OFFSET $%d", entryColumns, from, n+1, n+2),
@@ -68,6 +74,16 @@ func entryConditions(f registry.EntryFilter) *conditions {
 	}
 	if f.Group != nil {
 		c.add("p.lineage LIKE $?", lineageText(f.Group.Lineage)+"%")
+	}
+	if f.Listed != 0 {
+		c.add("(e.listed & $?) <> 0", f.Listed)
+	}
+	if len(f.Names) > 0 {
+		names := make([]any, len(f.Names))
+		for i, name := range f.Names {
+			names[i] = name
+		}
+		c.add("e.name IN ($?"+strings.Repeat(", $?", len(names)-1)+")", names...)
 	}
 	c.visible(f.Viewer, false)
 	return c
@@ -202,7 +218,7 @@ func escapeLike(s string) string {
 
 // ---- packages
 
-const packageColumns = "p.id, p.project_id, p.entry_id, p.type, p.name, p.version, p.status, p.status_message, p.creator_id, p.pipeline_id, p.root_id, p.created_at, p.last_downloaded_at, p.download_count"
+const packageColumns = "p.id, p.project_id, p.entry_id, p.type, p.name, p.version, p.version_key, p.traits, p.status, p.status_message, p.creator_id, p.pipeline_id, p.root_id, p.created_at, p.last_downloaded_at, p.download_count"
 
 // A client may install what is default, hidden or deprecated, and has a file.
 const (
@@ -211,7 +227,7 @@ const (
 )
 
 func packageFields(p *registry.Package) []any {
-	return []any{&p.ID, &p.ProjectID, &p.EntryID, &p.Type, &p.Name, &p.Version, &p.Status, &p.StatusMessage, asID{&p.CreatorID}, asID{&p.PipelineID},
+	return []any{&p.ID, &p.ProjectID, &p.EntryID, &p.Type, &p.Name, &p.Version, &p.VersionKey, &p.Traits, &p.Status, &p.StatusMessage, asID{&p.CreatorID}, asID{&p.PipelineID},
 		asID{&p.RootID}, asTime{&p.CreatedAt}, asTime{&p.LastDownloadedAt}, &p.Downloads}
 }
 
@@ -236,12 +252,13 @@ func (t *tx) CreatePackage(p *registry.Package) error {
 	if p.CreatedAt.IsZero() {
 		p.CreatedAt = now()
 	}
+	p.VersionKey = p.Key()
 	return t.insert(&p.ID, `
 		INSERT INTO packages (project_id, entry_id, type, name, version, status, status_message, creator_id, pipeline_id, root_id, created_at, last_downloaded_at, search,
-			type_number, name_key)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 0, $12, $13, $14)`,
+			type_number, name_key, version_key, traits)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 0, $12, $13, $14, $15, $16)`,
 		p.ProjectID, p.EntryID, p.Type, p.Name, p.Version, p.Status, p.StatusMessage, nullable(p.CreatorID), nullable(p.PipelineID), nullable(p.RootID), millis(p.CreatedAt),
-		searchText(p.Name+"\n"+p.Words[:min(len(p.Words), maxWords)]), p.Type.Number(), searchText(p.Name))
+		searchText(p.Name+"\n"+p.Words[:min(len(p.Words), maxWords)]), p.Type.Number(), searchText(p.Name), p.VersionKey, p.Traits)
 }
 
 // maxWords is how many bytes of a package's words it is found by; every search looks at them.
@@ -306,7 +323,7 @@ func (t *tx) Package(id int64) (*registry.Package, error) {
 }
 
 func (t *tx) PackageByVersion(entry int64, version string) (*registry.Package, error) {
-	return get(t, scanPackage, "SELECT "+packageColumns+" FROM packages p WHERE p.entry_id = $1 AND p.version = $2 AND "+installable, entry, version)
+	return get(t, scanPackage, "SELECT "+packageColumns+" FROM packages p WHERE p.entry_id = $1 AND p.version_key = $2 AND "+installable, entry, version)
 }
 
 func (t *tx) Packages(entries []int64) ([]*registry.Package, error) {
@@ -343,6 +360,14 @@ func (t *tx) Files(pkg int64) ([]*registry.File, error) {
 	return list(t, scanFile, "SELECT "+fileColumns+" FROM package_files f WHERE f.package_id = $1 AND f.status = 0 ORDER BY f.id", pkg)
 }
 
+func (t *tx) FilesOf(packages []int64) ([]*registry.File, error) {
+	if len(packages) == 0 {
+		return nil, nil
+	}
+	set, args := in(nil, packages)
+	return list(t, scanFile, "SELECT "+fileColumns+" FROM package_files f WHERE f.package_id IN "+set+" AND f.status = 0 ORDER BY f.id", args...)
+}
+
 func (t *tx) FileByName(pkg int64, name string) (*registry.File, error) {
 	return get(t, scanFile, "SELECT "+fileColumns+" FROM package_files f WHERE f.package_id = $1 AND f.name = $2 AND f.status = 0", pkg, name)
 }
@@ -361,6 +386,27 @@ func (t *tx) EachFile(entries []int64, f func(*registry.Package, *registry.File)
 
 func (t *tx) File(id int64) (*registry.File, error) {
 	return get(t, scanFile, "SELECT "+fileColumns+" FROM package_files f WHERE f.id = $1 AND f.status = 0", id)
+}
+
+func (t *tx) CreateSymbol(s *registry.Symbol) error {
+	return t.insert(&s.ID, "INSERT INTO symbols (file_id, name, signature, checksum, size, sha256) VALUES ($1, $2, $3, $4, $5, $6)",
+		s.FileID, s.Name, s.Signature, s.Checksum, s.Size, s.SHA256)
+}
+
+func (t *tx) Symbols(project int64, group *registry.Group, signature, name string) ([]*registry.ProjectSymbol, error) {
+	c := &conditions{}
+	c.add("s.signature = $?", signature)
+	c.add("s.name = $?", name)
+	if group != nil {
+		c.add("j.lineage LIKE $?", lineageText(group.Lineage)+"%")
+	} else {
+		c.add("j.id = $?", project)
+	}
+	return list(t, func(row scanner) (*registry.ProjectSymbol, error) {
+		s := &registry.ProjectSymbol{}
+		return s, row.Scan(&s.ID, &s.FileID, &s.Name, &s.Signature, &s.Checksum, &s.Size, &s.SHA256, &s.ProjectID)
+	}, "SELECT s.id, s.file_id, s.name, s.signature, s.checksum, s.size, s.sha256, p.project_id FROM symbols s JOIN package_files f ON f.id = s.file_id "+
+		"JOIN packages p ON p.id = f.package_id JOIN projects j ON j.id = p.project_id WHERE "+c.String()+" AND f.status = 0 AND "+installable+" ORDER BY s.id DESC LIMIT 100", c.args...)
 }
 
 // ---- fragments
@@ -387,7 +433,7 @@ func (t *tx) EachFragment(entries []int64, variant string, f func(*registry.Pack
 	set, args := in([]any{variant}, entries)
 	where := "p.entry_id IN " + set + " AND " + installable + " AND " + withFiles
 	if len(entries) > 1 {
-		where = "p.id IN (SELECT MAX(p.id) FROM packages p WHERE " + where + " GROUP BY p.version)"
+		where = "p.id IN (SELECT MAX(p.id) FROM packages p WHERE " + where + " GROUP BY p.version_key)"
 	}
 	return t.fragments(f, fragmentColumns+where, args)
 }

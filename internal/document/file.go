@@ -18,7 +18,7 @@ const binary = "application/octet-stream"
 // (RFC 9110), from disk by sendfile. Clients may keep it for good: only a version that was removed and published anew has
 // another content, and then its digest in the index, which clients compare, is another one too.
 //
-// What is sent from its beginning, also as a first range, counts as a download.
+// What is sent from its beginning, also as a first range, counts as a download of a file that has an id.
 func ServeFile(w http.ResponseWriter, r *http.Request, reg *registry.Registry, file *registry.File) error {
 	blob, err := reg.Blobs.Open(r.Context(), file.SHA256)
 	if err != nil {
@@ -35,7 +35,7 @@ func ServeFile(w http.ResponseWriter, r *http.Request, reg *registry.Registry, f
 	header.Set("Content-Type", binary)
 	header.Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": path.Base(file.Name)}))
 	http.ServeContent(w, r, "", time.Time{}, blob)
-	if r.Method == http.MethodGet && fromBeginning(header) {
+	if r.Method == http.MethodGet && file.ID != 0 && fromBeginning(header) {
 		reg.Downloads.Count(file)
 	}
 	return nil

@@ -333,6 +333,7 @@ type Entry struct {
 	Name      string // in the format's canonical spelling
 	Revision  int64
 	LatestID  int64 // package shown as the latest version; 0 when there is none
+	Listed    Kinds // of its listed versions
 	CreatedAt time.Time
 	UpdatedAt time.Time
 }
@@ -345,6 +346,8 @@ type Package struct {
 	Type             Type
 	Name             string // as published
 	Version          string
+	VersionKey       string // Version in the format's canonical spelling; "": as it is
+	Traits           Traits
 	Status           Status
 	StatusMessage    string // of deprecated packages: why
 	CreatorID        int64  // 0: published with a deploy token
@@ -354,6 +357,43 @@ type Package struct {
 	CreatedAt        time.Time
 	LastDownloadedAt time.Time // some seconds late
 	Downloads        int64     // of all its files, also those that are gone; some seconds late
+}
+
+// Traits are what some clients of a format cannot read, or do not want.
+type Traits int
+
+// The traits.
+const (
+	Prerelease Traits = 1 << iota
+	SemVer2           // a version, or one that it depends on, that only clients which know SemVer 2 can read
+
+	allTraits = Prerelease | SemVer2
+)
+
+// Kinds is a set of combinations of traits.
+type Kinds int
+
+// Within are the combinations without any traits but the given ones.
+func Within(t Traits) (k Kinds) {
+	for one := Traits(0); one <= allTraits; one++ {
+		if one&^t == 0 {
+			k |= one.kind()
+		}
+	}
+	return k
+}
+
+// kind is the set of one combination.
+func (t Traits) kind() Kinds { return 1 << t }
+
+// kinds are those of listed packages.
+func kinds(packages []*Package) (k Kinds) {
+	for _, p := range packages {
+		if p.Status != Hidden {
+			k |= p.Traits.kind()
+		}
+	}
+	return k
 }
 
 // File is one file of a package. Its bytes are the blob with its SHA-256.
@@ -377,6 +417,17 @@ type Tag struct {
 	Version   string // of the package
 	CreatedAt time.Time
 	UpdatedAt time.Time
+}
+
+// Symbol is a file of debug symbols that came in a package's file.
+type Symbol struct {
+	ID        int64
+	FileID    int64
+	Name      string // lower case, without a folder
+	Signature string // the id that the program was given, lower-case hex
+	Checksum  string // of the content without that id: SHA-256, lower-case hex; "": the kind has none
+	Size      int64  // bytes
+	SHA256    string // of the blob
 }
 
 // Pipeline is the CI run that published a package.

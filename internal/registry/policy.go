@@ -48,6 +48,12 @@ const (
 	ReservedNames   = "reserved_names" // names that lie in a group's own realm, and are never asked for elsewhere
 )
 
+// Settings of NuGet alone.
+const (
+	NuGetSymbolServer = "nuget_symbol_server_enabled" // symbols of what not everybody may read are for all who know signature and checksum
+	NuGetUnlists      = "nuget_delete_unlists"        // a client's delete takes a version off the lists, and no more
+)
+
 // What comes after the name of a format in the names of its settings.
 const (
 	duplicatesAllowed  = "_duplicates_allowed"
@@ -71,6 +77,7 @@ func allSettings() (all []Setting) {
 			all = append(all, Setting{Name: name, Kind: Flag, Default: "false"}, Setting{Name: lockPrefix + name, Kind: Lock, Default: "false", GroupOnly: true})
 		}
 	}
+	all = append(all, Setting{Name: NuGetSymbolServer, Kind: Flag, Default: "false"}, Setting{Name: NuGetUnlists, Kind: Flag, Default: "false"})
 	return append(all, Setting{Name: MaxFilesSetting, Kind: Limit}, Setting{Name: ReservedNames, Kind: Names, GroupOnly: true})
 }
 
@@ -194,6 +201,9 @@ func (p *Policy) Limit(s Setting, server int64) int64 {
 	}
 	return own
 }
+
+// On is the effective value of a flag.
+func (p *Policy) On(name string) bool { return p.value(name) == "true" }
 
 // MaxFile is the largest file of a format, in bytes, where the server allows so much.
 func (p *Policy) MaxFile(t Type, server int64) int64 {

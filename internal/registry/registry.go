@@ -31,6 +31,9 @@ type Format struct {
 	Type Type
 	// Compare orders two versions of the format: negative when a is the lower one.
 	Compare func(a, b string) int
+	// Companion tells of files by their names that nobody installs by themselves. They go with the last of the others; nil:
+	// there are none.
+	Companion func(file string) bool
 }
 
 // LatestTag is the tag whose package an entry shows as its latest version. Without one it is the highest version.
@@ -38,9 +41,10 @@ const LatestTag = "latest"
 
 // Publication is all of one version, ready to be published: checked by its format, and its contents staged.
 type Publication struct {
-	Package   Package           // ProjectID, Type, Name, Version, Status and its message, CreatorID, PipelineID, Words
+	Package   Package           // ProjectID, Type, Name, Version and its key, Traits, Status and its message, CreatorID, PipelineID, Words
 	EntryName string            // Name in the format's canonical spelling
 	Grows     bool              // the version may be there already: its files are added to it
+	Joins     bool              // the version has to be there: its files are added to it
 	Claim     *Project          // set: name and version are claimed in the project's top-level namespace
 	Files     []PublicationFile // at least one
 	Fragments map[string][]byte // variant of index document → this version's own piece
@@ -53,6 +57,13 @@ type PublicationFile struct {
 	Name    string
 	Content Staged
 	Facts   string // see [File]
+	Symbols []PublicationSymbol
+}
+
+// PublicationSymbol is a symbol, but for what its content says, and its staged content.
+type PublicationSymbol struct {
+	Symbol
+	Content Staged
 }
 
 // Publish makes a version visible, whole, in one transaction: when it returns nil, the version is durable and part of
@@ -60,7 +71,8 @@ type PublicationFile struct {
 //
 // It returns Conflict when the version exists: of any number of publishers at once, one wins. Where the settings allow
 // duplicates, the version that exists is replaced instead, with its tags. It returns Forbidden when a rule protects the
-// name from the actor of ctx, TooLarge for more files than a version may have. After an error nothing
+// name from the actor of ctx, TooLarge for more files than a version may have, NotFound when a version that has to be
+// there is not. After an error nothing
 // is visible; the caller discards what is staged in any case. Only a commit that fails leaves blobs, which nothing names.
 func (r *Registry) Publish(ctx context.Context, format Format, p *Publication) (err error) {
 	defer Wrap(&err, "Publish(%d, %q, %q)", p.Package.ProjectID, p.EntryName, p.Package.Version)
@@ -125,8 +137,16 @@ func (r *Registry) Publish(ctx context.Context, format Format, p *Publication) (
 			}
 		}
 		for _, file := range p.Files {
-			if err := tx.CreateFile(&File{PackageID: pkg.ID, Name: file.Name, Digests: file.Content.Digests(), Facts: file.Facts}); err != nil {
+			created := &File{PackageID: pkg.ID, Name: file.Name, Digests: file.Content.Digests(), Facts: file.Facts}
+			if err := tx.CreateFile(created); err != nil {
 				return err
+			}
+			for _, s := range file.Symbols {
+				symbol := s.Symbol
+				symbol.FileID, symbol.Size, symbol.SHA256 = created.ID, s.Content.Digests().Size, s.Content.Digests().SHA256
+				if err := tx.CreateSymbol(&symbol); err != nil {
+					return err
+				}
 			}
 		}
 		if detail == "" {
@@ -137,7 +157,7 @@ func (r *Registry) Publish(ctx context.Context, format Format, p *Publication) (
 		if err != nil {
 			return err
 		}
-		if p.Grows {
+		if p.Grows || p.Joins {
 			detail = p.Files[0].Name
 		}
 		if err := tx.Record(&Event{Name: PackagePublished, ProjectID: pkg.ProjectID, Target: pkg.title(), Detail: detail}); err != nil {
@@ -147,6 +167,11 @@ func (r *Registry) Publish(ctx context.Context, format Format, p *Publication) (
 		for _, file := range p.Files {
 			if err := file.Content.Commit(ctx); err != nil {
 				return err
+			}
+			for _, s := range file.Symbols {
+				if err := s.Content.Commit(ctx); err != nil {
+					return err
+				}
 			}
 		}
 		return nil
@@ -171,7 +196,7 @@ func takesPackages(tx Tx, project int64) error {
 // makeWay takes the version that is to be published again out of sight, in the transaction that publishes it, and
 // returns its tags. Whoever may not delete it may not replace it either.
 func makeWay(ctx context.Context, tx Tx, policy *Policy, entry *Entry, pkg *Package, entryName string) (tags []string, replaced bool, err error) {
-	old, err := tx.PackageByVersion(entry.ID, pkg.Version)
+	old, err := tx.PackageByVersion(entry.ID, pkg.Key())
 	if KindOf(err) == NotFound {
 		return nil, false, nil
 	}
@@ -198,10 +223,13 @@ func makeWay(ctx context.Context, tx Tx, policy *Policy, entry *Entry, pkg *Pack
 // another content under one of their names, and duplicates are not allowed. Whoever may not delete may not replace.
 func grow(ctx context.Context, tx Tx, p *Publication, policy *Policy) (files int64, grown bool, err error) {
 	files = int64(len(p.Files))
-	if !p.Grows {
+	if !p.Grows && !p.Joins {
 		return files, false, nil
 	}
-	existing, err := tx.PackageByVersion(p.Package.EntryID, p.Package.Version)
+	existing, err := tx.PackageByVersion(p.Package.EntryID, p.Package.Key())
+	if KindOf(err) == NotFound && p.Joins {
+		return 0, false, Errorf(NotFound, "404 Package Not Found")
+	}
 	if KindOf(err) == NotFound {
 		return files, false, nil
 	}
@@ -244,25 +272,35 @@ func grow(ctx context.Context, tx Tx, p *Publication, policy *Policy) (files int
 // errSame rolls a publish back that would change nothing.
 var errSame = errors.New("nothing changes")
 
-// raiseLatest sets an entry's latest version after one was added, without looking at the others.
+// raiseLatest sets an entry's latest version, and what is listed of it, after one was added, without looking at the others.
 func raiseLatest(tx Tx, format Format, entry *Entry, p *Publication) error {
-	if !slices.Contains(p.Tags, LatestTag) && entry.LatestID != 0 {
-		tags, err := tx.Tags([]int64{entry.ID})
-		if err != nil {
-			return err
-		}
-		if slices.ContainsFunc(tags, func(t *Tag) bool { return t.Name == LatestTag }) {
-			return nil
-		}
-		latest, err := tx.Package(entry.LatestID)
-		if err != nil {
-			return err
-		}
-		if format.Compare(p.Package.Version, latest.Version) < 0 {
-			return nil
-		}
+	listed := entry.Listed | kinds([]*Package{&p.Package})
+	if slices.Contains(p.Tags, LatestTag) || entry.LatestID == 0 {
+		return tx.SetLatest(entry.ID, p.Package.ID, listed)
 	}
-	return tx.SetLatest(entry.ID, p.Package.ID)
+	tags, err := tx.Tags([]int64{entry.ID})
+	if err != nil {
+		return err
+	}
+	tagged := slices.ContainsFunc(tags, func(t *Tag) bool { return t.Name == LatestTag })
+	latest, err := tx.Package(entry.LatestID)
+	switch {
+	case err != nil:
+		return err
+	case !tagged && !behind(format, &p.Package, latest):
+		return tx.SetLatest(entry.ID, p.Package.ID, listed)
+	case listed != entry.Listed:
+		return tx.SetLatest(entry.ID, latest.ID, listed)
+	}
+	return nil
+}
+
+// behind tells whether another version goes before p as the latest one: of equal ones the newer, p, is the latest.
+func behind(format Format, p, other *Package) bool {
+	if p.Status == Hidden || other.Status == Hidden {
+		return other.Status != Hidden || p.Status == Hidden && format.Compare(p.Version, other.Version) < 0
+	}
+	return format.Compare(p.Version, other.Version) < 0
 }
 
 // findLatest sets an entry's latest version anew.
@@ -279,10 +317,11 @@ func findLatest(tx Tx, format Format, entry int64) error {
 	if latest := Latest(format, packages, tags); latest != nil {
 		id = latest.ID
 	}
-	return tx.SetLatest(entry, id)
+	return tx.SetLatest(entry, id, kinds(packages))
 }
 
-// Latest picks the latest version: the one with that tag, otherwise the highest. It is nil when there are none.
+// Latest picks the latest version: the one with that tag, otherwise the highest of those that are not hidden, or else of
+// all. It is nil when there are none.
 func Latest(format Format, packages []*Package, tags []*Tag) *Package {
 	for _, tag := range slices.Backward(tags) {
 		if tag.Name == LatestTag {
@@ -293,7 +332,7 @@ func Latest(format Format, packages []*Package, tags []*Tag) *Package {
 	}
 	var latest *Package
 	for _, p := range packages {
-		if latest == nil || format.Compare(p.Version, latest.Version) >= 0 { // of equal ones the newest, as in raiseLatest
+		if latest == nil || !behind(format, p, latest) {
 			latest = p
 		}
 	}
@@ -326,7 +365,7 @@ func (r *Registry) SetTag(ctx context.Context, format Format, project int64, nam
 		if tag != LatestTag {
 			return nil
 		}
-		return tx.SetLatest(entry.ID, pkg.ID)
+		return tx.SetLatest(entry.ID, pkg.ID, entry.Listed)
 	})
 }
 

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"sync"
@@ -8,6 +9,9 @@ import (
 
 // Removal has two steps, so that a package of any size goes at once: marking takes it out of sight of all readers, in
 // one transaction with the revision of its entry; Purge removes the rows, later and bit by bit.
+
+// Key is the version in its format's canonical spelling.
+func (p *Package) Key() string { return cmp.Or(p.VersionKey, p.Version) }
 
 // title names a package to people.
 func (p *Package) title() string { return string(p.Type) + " " + p.Name + " " + p.Version }
@@ -69,6 +73,9 @@ func (r *Registry) DeleteFile(ctx context.Context, pkg, file int64, may func(Tx,
 		if err := tx.MarkFile(file); err != nil {
 			return err
 		}
+		if err := markCompanions(tx, r.format(p.Type), p); err != nil {
+			return err
+		}
 		if err := r.replaceLatest(tx, entry, p); err != nil {
 			return err
 		}
@@ -76,9 +83,53 @@ func (r *Registry) DeleteFile(ctx context.Context, pkg, file int64, may func(Tx,
 	})
 }
 
-// replaceLatest finds an entry's latest version anew when what was taken away belongs to it.
+// markCompanions takes the files of a package out of sight that are of no use when there are no others.
+func markCompanions(tx Tx, format Format, p *Package) error {
+	if format.Companion == nil {
+		return nil
+	}
+	left, err := tx.Files(p.ID)
+	if err != nil || slices.ContainsFunc(left, func(f *File) bool { return !format.Companion(f.Name) }) {
+		return err
+	}
+	for _, f := range left {
+		if err := tx.MarkFile(f.ID); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// SetListed makes lists and searches show a version, or not. Whoever knows it can download it in either case. may is asked
+// within the transaction. It returns NotFound when there is no such package, and Forbidden when a rule protects it from
+// the actor of ctx.
+func (r *Registry) SetListed(ctx context.Context, pkg int64, listed bool, may func(Tx, *Package) error) error {
+	return r.Store.Write(ctx, func(tx Tx) error {
+		p, entry, err := hold(ctx, tx, pkg, destroy, may)
+		if err != nil {
+			return err
+		}
+		status, detail := Default, "listed"
+		if !listed {
+			status, detail = Hidden, "unlisted"
+		}
+		if p.Status == status {
+			return nil
+		}
+		p.Status, p.StatusMessage = status, ""
+		if err := tx.UpdatePackage(p); err != nil {
+			return err
+		}
+		if err := findLatest(tx, r.format(p.Type), entry.ID); err != nil {
+			return err
+		}
+		return tx.Record(&Event{Name: PackageChanged, ProjectID: p.ProjectID, Target: p.title(), Detail: detail})
+	})
+}
+
+// replaceLatest finds an entry's latest version, and what is listed of it, anew when what was taken away may matter to them.
 func (r *Registry) replaceLatest(tx Tx, entry *Entry, p *Package) error {
-	if entry.LatestID != p.ID {
+	if entry.LatestID != p.ID && entry.Listed <= Within(0) {
 		return nil
 	}
 	return findLatest(tx, r.format(p.Type), entry.ID)

@@ -21,9 +21,9 @@ type Store interface {
 	// project, without regard to rights.
 	Revisions(ctx context.Context, t Type, name string, project int64) (access int64, entries []Revision, err error)
 
-	// FileOfVersion is the one file of a version, for formats that have one: where several entries hold the version,
-	// that of the newest package. It returns NotFound when there is none.
-	FileOfVersion(ctx context.Context, entries []int64, version string) (*File, error)
+	// FileOfVersion is the file of a name, or with name "" the one file, of a version by its key: where several entries hold the
+	// version, that of the newest package. It returns NotFound when there is none.
+	FileOfVersion(ctx context.Context, entries []int64, version, name string) (*File, error)
 	// FilesByDigest are the files with this SHA-256 and name in installable packages of a format, the newest first. It is
 	// without regard to rights.
 	FilesByDigest(ctx context.Context, t Type, sha256, name string) ([]ProjectFile, error)
@@ -170,8 +170,9 @@ type Tx interface {
 	// TouchEntry bumps the revision of an entry, or creates it at revision 1, and holds it against other writers
 	// until the transaction ends.
 	TouchEntry(project int64, t Type, name string) (*Entry, error)
-	// SetLatest says which package an entry shows as its latest version, and so by which words it is found; 0: none.
-	SetLatest(entry, pkg int64) error
+	// SetLatest says which package an entry shows as its latest version, and so by which words it is found; 0: none. listed
+	// is what its listed versions are.
+	SetLatest(entry, pkg int64, listed Kinds) error
 	Entry(project int64, t Type, name string) (*Entry, error)
 	EntryByID(id int64) (*Entry, error)
 	// SearchEntries lists entries that have a latest version, by name, and their total number.
@@ -197,7 +198,8 @@ type Tx interface {
 	// PurgeMarked removes a part of what is marked, some hundred rows, and tells whether there may be more.
 	PurgeMarked() (more bool, err error)
 	Package(id int64) (*Package, error)
-	PackageByVersion(entry int64, version string) (*Package, error)
+	PackageByVersion(entry int64, version string) (*Package, error) // by the version's key
+	PackagesByID(ids []int64) ([]*Package, error)                   // those that are there, in the order of ids
 	// ListPackages lists packages, and their total number.
 	ListPackages(PackageFilter) (packages []*Package, total int, err error)
 	// Packages are all of the entries that a client may install, oldest first. Those without a file are not among them.
@@ -207,12 +209,18 @@ type Tx interface {
 
 	CreateFile(*File) error
 	Files(pkg int64) ([]*File, error)
+	FilesOf(packages []int64) ([]*File, error) // of several packages, the oldest first
 	File(id int64) (*File, error)
 	FileByName(pkg int64, name string) (*File, error)
 	// EachFile yields the files of the entries' installable packages, the oldest first.
 	EachFile(entries []int64, f func(*Package, *File) error) error
 	// PageFiles is a part of the files of a package, and their total number. order is id, created_at or file_name.
 	PageFiles(pkg int64, order string, descending bool, limit, offset int) (files []*File, total int, err error)
+
+	CreateSymbol(*Symbol) error
+	// Symbols are those with a signature and name in installable packages of a project, or of the projects below a group,
+	// the newest first. It is without regard to rights.
+	Symbols(project int64, group *Group, signature, name string) ([]*ProjectSymbol, error)
 
 	// AddDownloads adds to the counts of days, of files and of packages, and moves packages' last download forward, but
 	// never back. Rows are ordered by package. What is gone meanwhile is passed over.
@@ -442,9 +450,18 @@ type EntryFilter struct {
 	Viewer  Viewer
 	Project int64    // 0: of any
 	Group   *Group   // the project is below this group; nil: any
+	Listed  Kinds    // it has a listed version of one of them; 0: any version
+	Names   []string // it has one of them; none: any
+	Once    bool     // of the entries of several projects with one name only the newest
 	Terms   []string // each must occur in the name or words, without regard to case
 	Limit   int
 	Offset  int
+}
+
+// ProjectSymbol is a symbol and the project that has it.
+type ProjectSymbol struct {
+	Symbol
+	ProjectID int64
 }
 
 // Viewer is for whom a list is made: the conditions under which a project's packages are visible.

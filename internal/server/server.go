@@ -27,6 +27,7 @@ import (
 	"packhouse/internal/document"
 	"packhouse/internal/format"
 	"packhouse/internal/format/npm"
+	"packhouse/internal/format/nuget"
 	"packhouse/internal/format/pypi"
 	"packhouse/internal/registry"
 	"packhouse/internal/web"
@@ -118,7 +119,7 @@ func New(ctx context.Context, config Config) (_ *Server, err error) {
 	if s.blobs, err = blob.OpenDisk(blobs); err != nil {
 		return nil, err
 	}
-	reg := &registry.Registry{Store: s.store, Blobs: s.blobs, Formats: []registry.Format{npm.Format, pypi.Format}, MaxFile: config.MaxFile, MaxFiles: config.MaxFiles,
+	reg := &registry.Registry{Store: s.store, Blobs: s.blobs, Formats: []registry.Format{npm.Format, pypi.Format, nuget.Format}, MaxFile: config.MaxFile, MaxFiles: config.MaxFiles,
 		DeletionDelay: config.DeletionDelay}
 	s.reg = reg
 	if err := s.firstStart(ctx, reg); err != nil {
@@ -134,6 +135,8 @@ func New(ctx context.Context, config Config) (_ *Server, err error) {
 	pypiHandler := &pypi.Handler{Finder: finder(registry.PyPI), Documents: npmHandler.Documents,
 		MaxFile: config.MaxFile, MaxMetadata: config.MaxMetadata}
 	pypiHandler.Routes(s.handle)
+	nugetHandler := &nuget.Handler{Finder: finder(registry.NuGet), Documents: npmHandler.Documents, MaxFile: config.MaxFile}
+	nugetHandler.Routes(s.handle)
 	api.New(reg, s.gate, s.BaseURL, config.Version, config.Revision).Routes(s.handleAPI)
 	(&web.Handler{Registry: reg, BaseURL: s.BaseURL}).Routes(s.handle)
 	s.operationRoutes()

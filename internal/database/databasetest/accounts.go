@@ -531,7 +531,7 @@ func testAccessRevision(t *testing.T, s *store) {
 		{"set a tag", false, func(tx registry.Tx) error {
 			return tx.SetTag(&registry.Tag{EntryID: entry.ID, Name: "latest", PackageID: pkg.ID})
 		}},
-		{"set the latest", false, func(tx registry.Tx) error { return tx.SetLatest(entry.ID, pkg.ID) }},
+		{"set the latest", false, func(tx registry.Tx) error { return tx.SetLatest(entry.ID, pkg.ID, 1) }},
 		{"touch an entry", false, func(tx registry.Tx) error { _, err := tx.TouchEntry(p.ID, registry.NPM, "pack"); return err }},
 		{"update a package", false, func(tx registry.Tx) error { return tx.UpdatePackage(pkg) }},
 		{"delete a tag", false, func(tx registry.Tx) error { return tx.DeleteTag(entry.ID, "latest") }},
@@ -572,7 +572,7 @@ func testStrangeLookups(t *testing.T, s *store) {
 			absent("reading, "+what+" "+text, s.Store.Read(t.Context(), look))
 		}
 		absent("tag "+text, s.attempt(func(tx registry.Tx) error { return tx.DeleteTag(1, text) }))
-		_, err := s.FileOfVersion(t.Context(), []int64{1}, text)
+		_, err := s.FileOfVersion(t.Context(), []int64{1}, text, "")
 		absent("file of version "+text, err)
 		if _, entries, err := s.Revisions(t.Context(), registry.NPM, text, 0); len(entries) != 0 || err != nil && registry.KindOf(err) != registry.Invalid {
 			t.Errorf("revisions of %q: %v, %v", text, entries, err)

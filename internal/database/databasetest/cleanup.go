@@ -23,7 +23,7 @@ func age(tx registry.Tx, p *registry.Project, name, version string, days, size i
 	if err := tx.CreatePackage(pkg); err != nil {
 		return nil, err
 	}
-	if err := tx.SetLatest(e.ID, pkg.ID); err != nil {
+	if err := tx.SetLatest(e.ID, pkg.ID, 1); err != nil {
 		return nil, err
 	}
 	return pkg, tx.CreateFile(&registry.File{PackageID: pkg.ID, Name: "file", Digests: registry.Digests{Size: int64(size)}})

@@ -39,7 +39,7 @@ func testEntries(t *testing.T, s *store) {
 	}
 	same(t, "entry after others", second, s.entry(p, "pack"))
 	wantKind(t, "an entry that is not there", s.attempt(func(tx registry.Tx) error { _, err := tx.Entry(p.ID, registry.NPM, "none"); return err }), registry.NotFound)
-	wantKind(t, "the latest of an entry that is not there", s.attempt(func(tx registry.Tx) error { return tx.SetLatest(4711, 0) }), registry.NotFound)
+	wantKind(t, "the latest of an entry that is not there", s.attempt(func(tx registry.Tx) error { return tx.SetLatest(4711, 0, 1) }), registry.NotFound)
 }
 
 func testRevisions(t *testing.T, s *store) {
@@ -472,7 +472,7 @@ func testStatus(t *testing.T, s *store) {
 		if slices.Contains(want, version) != (err == nil) {
 			t.Errorf("version %s by its name: %v", version, err)
 		}
-		_, err = s.FileOfVersion(t.Context(), []int64{e.ID}, version)
+		_, err = s.FileOfVersion(t.Context(), []int64{e.ID}, version, "")
 		if slices.Contains(want, version) != (err == nil) {
 			t.Errorf("file of version %s: %v", version, err)
 		}
@@ -570,7 +570,7 @@ func testMergedFragments(t *testing.T, s *store) {
 	}{
 		{[]*registry.Entry{e}, "1", "1 of p"}, {[]*registry.Entry{e, f, h}, "1", "1 of q"}, {[]*registry.Entry{h, f, e}, "2", "2 of p"},
 	} {
-		file, err := s.FileOfVersion(t.Context(), ids(test.entries), test.version)
+		file, err := s.FileOfVersion(t.Context(), ids(test.entries), test.version, "")
 		must(t, err)
 		same(t, "file of "+test.want, newContent(test.want).sums, file.Digests)
 	}
@@ -619,14 +619,14 @@ func testLargeFragments(t *testing.T, s *store) {
 func testFileOfVersion(t *testing.T, s *store) {
 	p := s.project(s.group(nil, "g").ID, "p")
 	pkg := s.publish(p, "pack", "1")
-	file, err := s.FileOfVersion(t.Context(), []int64{pkg.EntryID}, "1")
+	file, err := s.FileOfVersion(t.Context(), []int64{pkg.EntryID}, "1", "")
 	must(t, err)
 	same(t, "file", find(s, func(tx registry.Tx) ([]*registry.File, error) { return tx.Files(pkg.ID) })[0], file)
 	for _, entries := range [][]int64{nil, {4711}, {4711, 4712}} {
-		_, err := s.FileOfVersion(t.Context(), entries, "1")
+		_, err := s.FileOfVersion(t.Context(), entries, "1", "")
 		wantKind(t, "a file of nothing", err, registry.NotFound)
 	}
-	_, err = s.FileOfVersion(t.Context(), []int64{pkg.EntryID}, "2")
+	_, err = s.FileOfVersion(t.Context(), []int64{pkg.EntryID}, "2", "")
 	wantKind(t, "a file of no version", err, registry.NotFound)
 }
 

@@ -161,7 +161,7 @@ func testPublishedInPlace(t *testing.T, s *store) {
 	}
 	same(t, "versions", []string{"1", "3", "2"}, s.versions(after))
 	same(t, "fragments", []string{"1", "3", "two"}, s.fragments("full", after))
-	file, err := s.FileOfVersion(t.Context(), []int64{after.ID}, "2")
+	file, err := s.FileOfVersion(t.Context(), []int64{after.ID}, "2", "")
 	must(t, err)
 	same(t, "file", newContent("other bytes").Digests(), file.Digests)
 	tags := map[string]int64{}

@@ -341,7 +341,7 @@ func (h *Handler) tarball(w http.ResponseWriter, q *request, name, file string) 
 	if err != nil {
 		return h.forward(w, q, name, err, "-", file)
 	}
-	content, err := h.Registry.Store.FileOfVersion(q.Context(), f.IDs(), version)
+	content, err := h.Registry.Store.FileOfVersion(q.Context(), f.IDs(), version, "")
 	if registry.KindOf(err) == registry.NotFound {
 		return errNoPackage
 	}

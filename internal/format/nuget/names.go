@@ -10,14 +10,18 @@ import (
 )
 
 // Format is NuGet's, for the domain.
-var Format = registry.Format{Type: registry.NuGet, Compare: func(a, b string) int {
-	x, okX := parseVersion(a)
-	y, okY := parseVersion(b)
-	if !okX || !okY {
-		return strings.Compare(a, b)
-	}
-	return x.compare(y)
-}}
+var Format = registry.Format{
+	Type: registry.NuGet,
+	Compare: func(a, b string) int {
+		x, okX := parseVersion(a)
+		y, okY := parseVersion(b)
+		if !okX || !okY {
+			return strings.Compare(a, b)
+		}
+		return x.compare(y)
+	},
+	Companion: func(file string) bool { return strings.HasSuffix(file, ".snupkg") },
+}
 
 // maxID is the length of an id, in bytes, as NuGet's own tools have it.
 const maxID = 100

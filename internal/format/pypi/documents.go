@@ -2,7 +2,6 @@ package pypi
 
 import (
 	"cmp"
-	"context"
 	"encoding/json"
 	"html"
 	"io"
@@ -138,28 +137,7 @@ func (h *Handler) page(w http.ResponseWriter, q *request, name string) error {
 
 // serve answers a document about one name.
 func (h *Handler) serve(w http.ResponseWriter, q *request, f *format.Found, variant, contentType string, write func(registry.Tx, io.Writer, []int64) error) error {
-	return h.Documents.Serve(w, q.Request, document.Request{
-		Key:         document.MakeKey(registry.PyPI, variant, f.Name, q.prefix, f.Entries),
-		ContentType: contentType,
-		Build: func(ctx context.Context, w io.Writer) (built document.Built, err error) {
-			err = h.Registry.Store.Read(ctx, func(tx registry.Tx) error {
-				entries, ids := slices.Clone(f.Entries), f.IDs()
-				for i := range entries {
-					e, err := tx.EntryByID(entries[i].EntryID)
-					if err != nil {
-						return err
-					}
-					entries[i].Revision = e.Revision
-					if e.UpdatedAt.After(built.Modified) {
-						built.Modified = e.UpdatedAt
-					}
-				}
-				built.Key = document.MakeKey(registry.PyPI, variant, f.Name, q.prefix, entries)
-				return write(tx, w, ids)
-			})
-			return built, err
-		},
-	})
+	return h.Serve(w, q.Request, h.Documents, f, q.prefix, variant, contentType, write)
 }
 
 // fileURL is where a file is; its name has no character that a URL would have to escape but "!" and "+".

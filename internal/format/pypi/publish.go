@@ -67,7 +67,7 @@ func (h *Handler) upload(w http.ResponseWriter, q *request) error {
 				return err
 			}
 		}
-		staged, err = h.Registry.Blobs.Stage(q.Context(), &limited{content, maxFile})
+		staged, err = h.Registry.Blobs.Stage(q.Context(), &format.Limited{Reader: content, Left: maxFile, Err: errTooLarge})
 		return err
 	})
 	if err != nil {
@@ -80,7 +80,7 @@ func (h *Handler) upload(w http.ResponseWriter, q *request) error {
 		}
 	}
 	if len(lacks) > 0 {
-		return paramError(strings.Join(lacks, ", "))
+		return format.ParamError(strings.Join(lacks, ", "))
 	}
 	publication, err := h.publication(c, project, form, staged)
 	if err != nil {
@@ -100,20 +100,6 @@ func (h *Handler) upload(w http.ResponseWriter, q *request) error {
 }
 
 var errTooLarge = registry.Errorf(registry.TooLarge, "File is too large")
-
-// limited is a reader that is TooLarge beyond its limit.
-type limited struct {
-	io.Reader
-	left int64
-}
-
-func (l *limited) Read(p []byte) (int, error) {
-	n, err := l.Reader.Read(p)
-	if l.left -= int64(n); l.left < 0 {
-		return 0, errTooLarge
-	}
-	return n, err
-}
 
 // publication checks what was sent against itself and against the distribution.
 func (h *Handler) publication(c *format.Caller, project *registry.Project, form *form, staged registry.Staged) (*registry.Publication, error) {

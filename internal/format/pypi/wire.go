@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/crypto/blake2b"
 
+	"packhouse/internal/format"
 	"packhouse/internal/registry"
 )
 
@@ -34,11 +35,6 @@ const (
 var formFields = []string{":action", "name", "version", "filetype", "requires_python", "comment", "attestations", "md5_digest", "sha256_digest", "blake2_256_digest", signatureField}
 
 const signatureField = "gpg_signature"
-
-// paramError is a parameter that is missing or malformed: GitLab answers {"error": …} for it.
-type paramError string
-
-func (e paramError) Error() string { return string(e) }
 
 // readForm reads a multipart form in constant memory. Its fields may have maxText bytes together. The content, which comes
 // before or after them, is given to store, with what the form has said so far. Errors: Invalid, TooLarge, and those of
@@ -135,7 +131,7 @@ func (f *form) checkDigests(got registry.Digests) error {
 		}
 		if strings.ToLower(claimed) != claim.have {
 			if len(claimed) != len(claim.have) || strings.Trim(strings.ToLower(claimed), "0123456789abcdef") != "" {
-				return paramError(claim.field + " is invalid")
+				return format.ParamError(claim.field + " is invalid")
 			}
 			return registry.Errorf(registry.Invalid, "%s does not match: the file that arrived has %s, not %s", claim.field, claim.have, claimed)
 		}
