@@ -33,25 +33,12 @@ const (
 // eachSymbol calls f for each portable PDB of the .snupkg r of size bytes, in constant memory: name is its path in the
 // package, content its bytes. Windows PDBs are left out, as GitLab does: they have no checksum to ask for them by.
 //
-// Errors: Invalid for a package that is none, is no symbol package, has no portable PDB or more than maxSymbols, or a .pdb
-// that is no PDB; those of r and of f as they are. f may have been called before.
+// Errors: Invalid for what is no zip archive, has no portable PDB or more than maxSymbols, or a .pdb that is no PDB; those of
+// r and of f as they are. f may have been called before. The .nuspec is not looked at: see readPackage.
 func eachSymbol(r io.ReaderAt, size int64, f func(name string, s symbol, content io.Reader) error) error {
 	p, err := openPackage(r, size)
 	if err != nil {
 		return err
-	}
-	nuspec, err := p.nuspec()
-	if err != nil {
-		return err
-	}
-	text, err := p.read(nuspec, maxNuspec, "nuspec file too big")
-	if err != nil {
-		return err
-	}
-	if m, err := parseNuspec(text); err != nil {
-		return err
-	} else if !m.isSymbolPackage() {
-		return registry.Errorf(registry.Invalid, "the nuspec of a symbol package must have the package type SymbolsPackage")
 	}
 	var pdbs []*zip.File
 	for _, member := range p.File {
