@@ -203,6 +203,7 @@ func TestBadNuspecs(t *testing.T) {
 		{"a DTD in UTF-16", "\xff\xfe" + strings.Join(strings.Split("<!DOCTYPE a []>"+smallest, ""), "\x00") + "\x00", "The nuspec has a document type declaration, which is not allowed"},
 		{"deep elements", with(strings.Repeat("<a>", 100_000)), "The nuspec has elements that are more than 32 deep"},
 		{"many attributes", with("<a " + strings.Repeat(`a="" `, 60_000) + "/>"), "Validation failed: The nuspec has too many attributes"},
+		{"many elements", with("<dependencies>" + strings.Repeat("<group/>", 60_000) + "</dependencies>"), "Validation failed: The nuspec has too many elements"},
 		{"many dependencies", with("<dependencies>" + dependencies.String() + "</dependencies>"), "Validation failed: The nuspec has more than 256 KiB of metadata"},
 		{"no metadata", "<package/>", "Validation failed: The nuspec has no metadata"},
 		{"metadata in capitals", strings.ReplaceAll(smallest, "metadata", "Metadata"), "Validation failed: The nuspec has no metadata"},
