@@ -5,8 +5,12 @@ import (
 	"bytes"
 	"encoding/binary"
 	"io"
+	"os"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"packhouse/internal/registry"
 )
@@ -74,6 +78,67 @@ func TestGoodPackages(t *testing.T) {
 		}
 	}
 }
+
+// Packages that NuGet's own programs made: see testdata/README.md.
+func TestRealPackages(t *testing.T) {
+	description := manifest{
+		ID: "Acme.Widgets", Version: "1.2.3-beta", Title: "Acme widgets", Description: "Widgets, small ones", ReleaseNotes: "Fixed",
+		Tags: []string{"ui", "widgets"}, ProjectURL: "https://acme.example/widgets",
+	}
+	widgets := description
+	widgets.Authors, widgets.Owners = "Ann, Bob", "Acme"
+	widgets.LicenseFile, widgets.LicenseURL, widgets.Icon = "LICENSE.txt", "https://aka.ms/deprecateLicenseUrl", "images/icon.png"
+	widgets.Repository = &repository{"git", "https://git.example/acme/widgets.git", "main", "0f1e2d"}
+	widgets.DependencyGroups = []dependencyGroup{
+		{".NETFramework4.5", []dependency{{ID: "Newtonsoft.Json", Range: "[6.0.0, 7.0.0)"}, {ID: "Acme.Core", Range: "1.0.0"}}},
+		{".NETFramework4.0", nil},
+		{".NETStandard2.0", []dependency{{ID: "Newtonsoft.Json", Range: "13.0.1", Exclude: "build"}}},
+	}
+	symbols := description
+	symbols.Repository, symbols.DependencyGroups, symbols.PackageTypes = widgets.Repository, widgets.DependencyGroups, []packageType{{"SymbolsPackage", ""}}
+	old := description
+	old.ID, old.Version, old.Authors, old.Owners = "Acme.Old", "1.2.0.0", "Ann, Bob", "Acme"
+	old.DependencyGroups = []dependencyGroup{
+		{".NETFramework4.5", []dependency{{ID: "Newtonsoft.Json", Range: "[6.0, 7.0)"}, {ID: "Acme.Core", Range: "1.0"}}},
+		{".NETFramework4.0", nil},
+	}
+	bodies := map[string][]byte{}
+	for file, want := range map[string]*manifest{"Acme.Widgets.1.2.3-beta.nupkg": &widgets, "Acme.Widgets.1.2.3-beta.snupkg": &symbols, "Acme.Old.1.2.0.0.nupkg": &old} {
+		body, err := os.ReadFile("testdata/" + file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		bodies[file] = body
+		c, err := readBytes(body)
+		if err != nil {
+			t.Errorf("%s: %v", file, err)
+			continue
+		}
+		if diff := cmp.Diff(want, c.Manifest, cmpopts.EquateEmpty()); diff != "" {
+			t.Errorf("%s:\n%s", file, diff)
+		}
+		if want.Icon != "" && (!bytes.HasPrefix(c.Icon, []byte(png[:8])) || string(c.License) != "You may.\n") {
+			t.Errorf("%s: icon %q, license %q", file, c.Icon, c.License)
+		}
+	}
+
+	found, err := collect(bodies["Acme.Widgets.1.2.3-beta.snupkg"])
+	id := found["lib/net45/Acme.Widgets.pdb"]
+	if err != nil || len(found) != 1 || id != realSymbol {
+		t.Errorf("its PDB: %v, %v", found, err)
+	}
+	nupkg := bodies["Acme.Widgets.1.2.3-beta.nupkg"]
+	if err := checkSymbols(bytes.NewReader(nupkg), int64(len(nupkg)), found); err != nil {
+		t.Errorf("its DLL: %v", err)
+	}
+	id.Signature = goodSymbol.Signature
+	if err := checkSymbols(bytes.NewReader(nupkg), int64(len(nupkg)), map[string]symbol{"lib/net45/Acme.Widgets.pdb": id}); registry.KindOf(err) != registry.Invalid {
+		t.Errorf("its DLL with another PDB: %v", err)
+	}
+}
+
+// realSymbol is what Python's uuid and hashlib say of the PDB in testdata; the DLL names the same GUID.
+var realSymbol = symbol{"0b3d475e993f4697beeffa4ef9b31f9eFFFFFFFF", "57e045d8195b94603604a205d810e59eaf91314f0cca75109d4c263f379453fb"}
 
 func TestBadPackages(t *testing.T) {
 	one := makePackage(t, entry{"a.nuspec", smallest})
