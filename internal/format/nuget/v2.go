@@ -52,10 +52,11 @@ const (
 	maxSought   = 250 // ids
 )
 
-// service answers GET /v2. NuGet before version 3 uses a password only after the URL of the source itself has asked for it, so
-// NuGet is asked where anonymous callers may not read, though there is nothing to hide.
+// service answers GET /v2. NuGet before version 3 sends a password to a feed only after this document has asked for it: so it is
+// asked where anonymous callers may not read, though there is nothing to hide. It asks for the document before it pushes, too: who
+// has a key and no password pushes to /v2/package.
 func (h *Handler) service(w http.ResponseWriter, q *request) error {
-	if strings.Contains(q.UserAgent(), "NuGet") {
+	if agent := q.UserAgent(); strings.HasPrefix(agent, "NuGet/1.") || strings.HasPrefix(agent, "NuGet/2.") {
 		if _, _, _, err := h.List(q.Request, q.at); registry.KindOf(err) == registry.Unauthenticated {
 			return err
 		}
