@@ -146,6 +146,7 @@ func New(ctx context.Context, config Config) (_ *Server, err error) {
 		WriteTimeout:      answerPatience, // which large and late answers extend
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
+		ConnContext:       withConn,
 		ErrorLog:          slog.NewLogLogger(slog.Default().Handler(), slog.LevelDebug), // clients' broken handshakes and the like
 	}
 	return s, nil
