@@ -98,7 +98,7 @@ func (t *tx) PageVersions(f registry.EntryFilter, without registry.Traits, liste
 	c.add(strings.ReplaceAll(installable+" AND "+withFiles, "p.", "k."))
 	from := " FROM entries e JOIN projects p ON p.id = e.project_id JOIN packages k ON k.entry_id = e.id WHERE " + c.String() + " GROUP BY e.name, k.version_key"
 	if !f.NoTotal {
-		err = t.row(func(row scanner) error { return row.Scan(&total) }, "SELECT COUNT(*) FROM (SELECT 1"+from+") counted", c.args...)
+		err = t.each(func(row scanner) error { return row.Scan(&total) }, "SELECT COUNT(*) FROM (SELECT 1"+from+") counted", c.args...)
 		if err != nil || total == 0 {
 			return nil, 0, err
 		}

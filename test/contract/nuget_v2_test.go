@@ -265,7 +265,9 @@ func TestNuGetV2Feeds(t *testing.T) {
 			w.Errorf("%v", e.Properties.All)
 		}
 	}
-	one := w.send(v2Call(p.nuget(), "Packages()", anonymous, "$filter", "IsLatestVersion", "$format", "json", "$inlinecount", "allpages")).must(w, 200).object(w)
+	asJSON := v2Call(p.nuget(), "Packages()", anonymous, "$filter", "IsLatestVersion", "$inlinecount", "allpages")
+	asJSON.header = map[string]string{"Accept": "application/json;odata=verbose"}
+	one := w.send(asJSON).must(w, 200).object(w)
 	if results, _ := at(one, "d", "results").([]any); len(results) != 1 || at(results[0], "Version") != "1.10.0" || at(one, "d", "__count") != "1" {
 		w.Errorf("%v", one)
 	}

@@ -17,8 +17,8 @@ import (
 // The documents of the V2 feed: OData version 2 in Atom (https://www.odata.org/documentation/odata-version-2-0/atom-format/)
 // and, where a script asks for it, in verbose JSON.
 
-// entry is a version as the V2 feed shows it. Before it is filled it has no file and no manifest.
-type entry struct {
+// feedEntry is a version as the V2 feed shows it. Before it is filled it has no file and no manifest.
+type feedEntry struct {
 	release
 	prefix         string // URL up to ".../packages/nuget", as it was asked
 	manifest       *manifest
@@ -34,7 +34,7 @@ type property struct {
 	kind     kind
 	edm      string // its type in $metadata
 	required bool
-	value    func(*entry) value
+	value    func(*feedEntry) value
 	early    bool // known before an entry is filled
 }
 
@@ -50,45 +50,45 @@ var unlisted = time.Date(1900, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // properties are those of the entity type, GitLab's first. Clients detect by them what the feed can do.
 var properties = []*property{
-	{"Id", textKind, edmString, true, func(e *entry) value { return textValue(e.Name) }, true},
-	{"Version", versionKind, edmString, true, func(e *entry) value { return versionValue(e.Version, e.version) }, true},
-	{"Authors", textKind, edmString, false, func(e *entry) value { return textValue(e.manifest.Authors) }, false},
-	{"Dependencies", textKind, edmString, false, func(e *entry) value { return textValue(dependenciesText(e.manifest.DependencyGroups)) }, false},
-	{"Description", textKind, edmString, false, func(e *entry) value { return textValue(e.manifest.Description) }, false},
-	{"DownloadCount", numberKind, edmInt64, true, func(e *entry) value { return numberValue(e.downloads) }, true},
-	{"IconUrl", textKind, edmString, false, func(e *entry) value { return textValue(e.manifest.iconURL(e.prefix, e.version)) }, false},
-	{"Published", timeKind, edmTime, true, func(e *entry) value {
+	{"Id", textKind, edmString, true, func(e *feedEntry) value { return textValue(e.Name) }, true},
+	{"Version", versionKind, edmString, true, func(e *feedEntry) value { return versionValue(e.Version, e.version) }, true},
+	{"Authors", textKind, edmString, false, func(e *feedEntry) value { return textValue(e.manifest.Authors) }, false},
+	{"Dependencies", textKind, edmString, false, func(e *feedEntry) value { return textValue(dependenciesText(e.manifest.DependencyGroups)) }, false},
+	{"Description", textKind, edmString, false, func(e *feedEntry) value { return textValue(e.manifest.Description) }, false},
+	{"DownloadCount", numberKind, edmInt64, true, func(e *feedEntry) value { return numberValue(e.downloads) }, true},
+	{"IconUrl", textKind, edmString, false, func(e *feedEntry) value { return textValue(e.manifest.iconURL(e.prefix, e.version)) }, false},
+	{"Published", timeKind, edmTime, true, func(e *feedEntry) value {
 		if !e.listed() {
 			return timeValue(unlisted)
 		}
 		return timeValue(e.CreatedAt)
 	}, true},
-	{"ProjectUrl", textKind, edmString, false, func(e *entry) value { return textValue(e.manifest.ProjectURL) }, false},
-	{"Tags", textKind, edmString, false, func(e *entry) value { return textValue(tagsText(e.manifest.Tags)) }, false},
-	{"Title", textKind, edmString, false, func(e *entry) value { return textValue(e.manifest.Title) }, false},
-	{"LicenseUrl", textKind, edmString, false, func(e *entry) value { return textValue(e.manifest.licenseURL(e.prefix, e.version)) }, false},
-	{"NormalizedVersion", versionKind, edmString, false, func(e *entry) value { return versionValue(e.version.String(), e.version) }, true},
-	{"Owners", textKind, edmString, false, func(e *entry) value { return textValue(e.manifest.Owners) }, false},
-	{"Summary", textKind, edmString, false, func(e *entry) value { return textValue(e.manifest.Summary) }, false},
-	{"ReleaseNotes", textKind, edmString, false, func(e *entry) value { return textValue(e.manifest.ReleaseNotes) }, false},
-	{"Copyright", textKind, edmString, false, func(e *entry) value { return textValue(e.manifest.Copyright) }, false},
-	{"Language", textKind, edmString, false, func(e *entry) value { return textValue(e.manifest.Language) }, false},
-	{"MinClientVersion", textKind, edmString, false, func(e *entry) value { return textValue(e.manifest.MinClientVersion) }, false},
-	{"RequireLicenseAcceptance", boolKind, edmBool, true, func(e *entry) value { return boolValue(e.manifest.RequireAcceptance) }, false},
-	{"DevelopmentDependency", boolKind, edmBool, true, func(e *entry) value { return boolValue(e.manifest.Development) }, false},
-	{"IsPrerelease", boolKind, edmBool, true, func(e *entry) value { return boolValue(e.version.prerelease()) }, true},
-	{"IsLatestVersion", boolKind, edmBool, true, func(e *entry) value { return boolValue(e.latest) }, true},
-	{"IsAbsoluteLatestVersion", boolKind, edmBool, true, func(e *entry) value { return boolValue(e.absoluteLatest) }, true},
-	{"Listed", boolKind, edmBool, true, func(e *entry) value { return boolValue(e.listed()) }, true},
-	{"Created", timeKind, edmTime, true, func(e *entry) value { return timeValue(e.CreatedAt) }, true},
-	{"LastUpdated", timeKind, edmTime, true, func(e *entry) value { return timeValue(e.file.CreatedAt) }, false},
-	{"VersionDownloadCount", numberKind, edmInt64, true, func(e *entry) value { return numberValue(e.Downloads) }, true},
-	{"PackageHash", textKind, edmString, true, func(e *entry) value {
+	{"ProjectUrl", textKind, edmString, false, func(e *feedEntry) value { return textValue(e.manifest.ProjectURL) }, false},
+	{"Tags", textKind, edmString, false, func(e *feedEntry) value { return textValue(tagsText(e.manifest.Tags)) }, false},
+	{"Title", textKind, edmString, false, func(e *feedEntry) value { return textValue(e.manifest.Title) }, false},
+	{"LicenseUrl", textKind, edmString, false, func(e *feedEntry) value { return textValue(e.manifest.licenseURL(e.prefix, e.version)) }, false},
+	{"NormalizedVersion", versionKind, edmString, false, func(e *feedEntry) value { return versionValue(e.version.String(), e.version) }, true},
+	{"Owners", textKind, edmString, false, func(e *feedEntry) value { return textValue(e.manifest.Owners) }, false},
+	{"Summary", textKind, edmString, false, func(e *feedEntry) value { return textValue(e.manifest.Summary) }, false},
+	{"ReleaseNotes", textKind, edmString, false, func(e *feedEntry) value { return textValue(e.manifest.ReleaseNotes) }, false},
+	{"Copyright", textKind, edmString, false, func(e *feedEntry) value { return textValue(e.manifest.Copyright) }, false},
+	{"Language", textKind, edmString, false, func(e *feedEntry) value { return textValue(e.manifest.Language) }, false},
+	{"MinClientVersion", textKind, edmString, false, func(e *feedEntry) value { return textValue(e.manifest.MinClientVersion) }, false},
+	{"RequireLicenseAcceptance", boolKind, edmBool, true, func(e *feedEntry) value { return boolValue(e.manifest.RequireAcceptance) }, false},
+	{"DevelopmentDependency", boolKind, edmBool, true, func(e *feedEntry) value { return boolValue(e.manifest.Development) }, false},
+	{"IsPrerelease", boolKind, edmBool, true, func(e *feedEntry) value { return boolValue(e.version.prerelease()) }, true},
+	{"IsLatestVersion", boolKind, edmBool, true, func(e *feedEntry) value { return boolValue(e.latest) }, true},
+	{"IsAbsoluteLatestVersion", boolKind, edmBool, true, func(e *feedEntry) value { return boolValue(e.absoluteLatest) }, true},
+	{"Listed", boolKind, edmBool, true, func(e *feedEntry) value { return boolValue(e.listed()) }, true},
+	{"Created", timeKind, edmTime, true, func(e *feedEntry) value { return timeValue(e.CreatedAt) }, true},
+	{"LastUpdated", timeKind, edmTime, true, func(e *feedEntry) value { return timeValue(e.file.CreatedAt) }, false},
+	{"VersionDownloadCount", numberKind, edmInt64, true, func(e *feedEntry) value { return numberValue(e.Downloads) }, true},
+	{"PackageHash", textKind, edmString, true, func(e *feedEntry) value {
 		sum, _ := hex.DecodeString(e.file.SHA512) // ours
 		return textValue(base64.StdEncoding.EncodeToString(sum))
 	}, false},
-	{"PackageHashAlgorithm", textKind, edmString, true, func(*entry) value { return textValue("SHA512") }, true},
-	{"PackageSize", numberKind, edmInt64, true, func(e *entry) value { return numberValue(e.file.Size) }, false},
+	{"PackageHashAlgorithm", textKind, edmString, true, func(*feedEntry) value { return textValue("SHA512") }, true},
+	{"PackageSize", numberKind, edmInt64, true, func(e *feedEntry) value { return numberValue(e.file.Size) }, false},
 }
 
 // propertyByName finds a property without regard to case; nil: there is none.
@@ -147,7 +147,7 @@ func (f *feed) shown() []*property {
 }
 
 // entityURL is the address, and so the id, of an entry.
-func (f *feed) entityURL(e *entry) string {
+func (f *feed) entityURL(e *feedEntry) string {
 	return f.base() + "/Packages(Id='" + url.PathEscape(e.Name) + "',Version='" + url.PathEscape(e.Version) + "')"
 }
 
@@ -163,7 +163,7 @@ const (
 // layout writes a feed or a single entry, part by part: open, each entry, close.
 type layout interface {
 	open(*bytes.Buffer, *feed)
-	entry(*bytes.Buffer, *feed, *entry)
+	entry(*bytes.Buffer, *feed, *feedEntry)
 	close(*bytes.Buffer, *feed)
 	contentType(single bool) string
 }
@@ -193,7 +193,7 @@ func (a atom) open(b *bytes.Buffer, f *feed) {
 	b.WriteString("  <link" + xmlAttribute("rel", "self") + xmlAttribute("title", f.title) + xmlAttribute("href", f.self) + "/>\n")
 }
 
-func (a atom) entry(b *bytes.Buffer, f *feed, e *entry) {
+func (a atom) entry(b *bytes.Buffer, f *feed, e *feedEntry) {
 	indent, id := "  ", f.entityURL(e)
 	if a.alone {
 		indent = ""
@@ -300,7 +300,7 @@ func (j *verbose) open(b *bytes.Buffer, _ *feed) {
 	}
 }
 
-func (j *verbose) entry(b *bytes.Buffer, f *feed, e *entry) {
+func (j *verbose) entry(b *bytes.Buffer, f *feed, e *feedEntry) {
 	if j.some {
 		b.WriteByte(',')
 	}

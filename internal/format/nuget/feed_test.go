@@ -60,14 +60,14 @@ func TestDocuments(t *testing.T) {
 	for name, test := range map[string]struct {
 		layout  layout
 		feed    *feed
-		entries []*entry
+		entries []*feedEntry
 	}{
-		"entry.xml":    {atom{alone: true}, f, []*entry{listed}},
-		"feed.xml":     {atom{}, &paged, []*entry{listed, unlisted}},
-		"selected.xml": {atom{}, &slim, []*entry{unlisted}},
+		"entry.xml":    {atom{alone: true}, f, []*feedEntry{listed}},
+		"feed.xml":     {atom{}, &paged, []*feedEntry{listed, unlisted}},
+		"selected.xml": {atom{}, &slim, []*feedEntry{unlisted}},
 		"empty.xml":    {atom{}, f, nil},
-		"entry.json":   {&verbose{alone: true}, &slim, []*entry{listed}},
-		"feed.json":    {&verbose{}, &paged, []*entry{listed, unlisted}},
+		"entry.json":   {&verbose{alone: true}, &slim, []*feedEntry{listed}},
+		"feed.json":    {&verbose{}, &paged, []*feedEntry{listed, unlisted}},
 	} {
 		var b bytes.Buffer
 		test.layout.open(&b, test.feed)

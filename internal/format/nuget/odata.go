@@ -113,7 +113,7 @@ type node struct {
 }
 
 // eval is what the expression comes to for a version.
-func (n *node) eval(e *entry) value {
+func (n *node) eval(e *feedEntry) value {
 	switch n.op {
 	case "literal":
 		return n.value
@@ -162,7 +162,7 @@ func (n *node) eval(e *entry) value {
 }
 
 // holds tells whether a condition is true of a version. Nil is true of all.
-func (n *node) holds(e *entry) bool {
+func (n *node) holds(e *feedEntry) bool {
 	return n == nil || n.eval(e).flag
 }
 
@@ -674,7 +674,7 @@ func parseOrder(option, text string) (order []orderTerm, err error) {
 }
 
 // orderValues are what a version is ordered by. Of long texts the beginning decides.
-func orderValues(order []orderTerm, e *entry) []value {
+func orderValues(order []orderTerm, e *feedEntry) []value {
 	values := make([]value, len(order))
 	for i, term := range order {
 		v := term.node.eval(e)

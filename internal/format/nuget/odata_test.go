@@ -10,9 +10,9 @@ import (
 )
 
 // sample is the entry that filters are tried on.
-func sample() *entry {
+func sample() *feedEntry {
 	v, _ := parseVersion("2.1.0")
-	return &entry{
+	return &feedEntry{
 		release: release{&registry.Package{ID: 7, Name: "Acme.Widgets", Version: "2.1", VersionKey: "2.1.0", Downloads: 5,
 			CreatedAt: time.Date(2026, 5, 8, 17, 23, 25, 412e6, time.UTC)}, v},
 		prefix: "https://packages.example/api/v4/projects/42/packages/nuget",
@@ -172,7 +172,7 @@ func TestPlan(t *testing.T) {
 // What is taken out of a filter says the same as the filter.
 func TestPlanKeepsTheMeaning(t *testing.T) {
 	parts := []string{"Id eq 'acme.widgets'", "Id eq 'other'", "IsLatestVersion", "not IsLatestVersion", "IsAbsoluteLatestVersion eq true", "IsPrerelease eq false", "IsPrerelease", "Listed", "DownloadCount gt 3"}
-	var entries []*entry
+	var entries []*feedEntry
 	for i := range 32 {
 		e := sample()
 		e.latest, e.absoluteLatest = i&1 != 0, i&2 != 0
@@ -217,7 +217,7 @@ func TestOrder(t *testing.T) {
 	title.manifest.Title = ""
 	for _, test := range []struct {
 		order string
-		a, b  *entry
+		a, b  *feedEntry
 		want  int
 	}{
 		{"Version", older, newer, -1},

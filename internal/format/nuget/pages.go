@@ -100,7 +100,7 @@ func (a *ask) latestPage(tx registry.Tx, prefix string) (page []int64, total int
 
 // entries are the versions of the ids of entries, in the order of entries and then the lowest first. Other entries of the same
 // names, which the caller may read as well, are looked at, too.
-func (a *ask) entries(tx registry.Tx, of []*registry.Entry, prefix string) ([]*entry, error) {
+func (a *ask) entries(tx registry.Tx, of []*registry.Entry, prefix string) ([]*feedEntry, error) {
 	var names []string
 	var ids []int64
 	for _, e := range of {
@@ -127,7 +127,7 @@ func (a *ask) entries(tx registry.Tx, of []*registry.Entry, prefix string) ([]*e
 	for _, p := range packages {
 		byName[normalizeID(p.Name)] = append(byName[normalizeID(p.Name)], p)
 	}
-	var all []*entry
+	var all []*feedEntry
 	for _, name := range names {
 		all = append(all, entriesOf(byName[name], a.seen(), prefix)...)
 	}
@@ -135,16 +135,16 @@ func (a *ask) entries(tx registry.Tx, of []*registry.Entry, prefix string) ([]*e
 }
 
 // entriesOf are the versions of one id without other traits than the given ones, the lowest first.
-func entriesOf(packages []*registry.Package, within registry.Traits, prefix string) []*entry {
+func entriesOf(packages []*registry.Package, within registry.Traits, prefix string) []*feedEntry {
 	var downloads int64
 	for _, p := range packages {
 		downloads += p.Downloads
 	}
 	releases := sorted(packages, within)
-	all := make([]*entry, len(releases))
-	var latest, absolute *entry
+	all := make([]*feedEntry, len(releases))
+	var latest, absolute *feedEntry
 	for i, r := range releases {
-		all[i] = &entry{release: r, prefix: prefix, downloads: downloads}
+		all[i] = &feedEntry{release: r, prefix: prefix, downloads: downloads}
 		if r.listed() {
 			absolute = all[i]
 			if !r.version.prerelease() {
@@ -178,7 +178,7 @@ func (a *ask) examined(tx registry.Tx, one *format.Found, prefix string) (page [
 		slices.SortStableFunc(found, func(x, y ranked) int { return compareValues(a.order, x.values, y.values) })
 	}
 	inOrder := a.byID() || a.onlyNum
-	err = a.examine(tx, one, prefix, func(e *entry) (goOn bool) {
+	err = a.examine(tx, one, prefix, func(e *feedEntry) (goOn bool) {
 		total++
 		switch {
 		case inOrder && total > need:
@@ -206,7 +206,7 @@ func (a *ask) examined(tx registry.Tx, one *format.Found, prefix string) (page [
 }
 
 // examine yields the versions that are asked for, by id and the lowest first, until yield has enough.
-func (a *ask) examine(tx registry.Tx, one *format.Found, prefix string, yield func(*entry) bool) error {
+func (a *ask) examine(tx registry.Tx, one *format.Found, prefix string, yield func(*feedEntry) bool) error {
 	if one != nil {
 		packages, err := tx.Packages(one.IDs())
 		if err != nil {
@@ -244,8 +244,8 @@ func (a *ask) examine(tx registry.Tx, one *format.Found, prefix string, yield fu
 }
 
 // sift yields those of the entries that are asked for, until yield has enough.
-func (a *ask) sift(tx registry.Tx, entries []*entry, yield func(*entry) bool) (goOn bool, err error) {
-	entries = slices.DeleteFunc(entries, func(e *entry) bool {
+func (a *ask) sift(tx registry.Tx, entries []*feedEntry, yield func(*feedEntry) bool) (goOn bool, err error) {
+	entries = slices.DeleteFunc(entries, func(e *feedEntry) bool {
 		return a.latest && !e.latest || a.absoluteLatest && !e.absoluteLatest || a.stable && e.version.prerelease() || (a.listed || !a.unlisted) && !e.listed() || !a.updated(e)
 	})
 	late := a.rest.late()
@@ -271,18 +271,18 @@ func (a *ask) sift(tx registry.Tx, entries []*entry, yield func(*entry) bool) (g
 }
 
 // updated tells whether a version is newer than one that the client has.
-func (a *ask) updated(e *entry) bool {
+func (a *ask) updated(e *feedEntry) bool {
 	return a.updates == nil || slices.ContainsFunc(a.updates[normalizeID(e.Name)], func(u update) bool {
 		return e.version.compare(u.from) > 0 && u.allowed.contains(e.version)
 	})
 }
 
 // newestOf are the entries of updates that are the newest of their id, where only those are asked for.
-func (a *ask) newestOf(entries []*entry) []*entry {
+func (a *ask) newestOf(entries []*feedEntry) []*feedEntry {
 	if !a.newest {
 		return entries
 	}
-	var newest []*entry
+	var newest []*feedEntry
 	for i, e := range entries {
 		if i+1 == len(entries) || normalizeID(entries[i+1].Name) != normalizeID(e.Name) {
 			newest = append(newest, e)
@@ -300,8 +300,8 @@ func (n *node) late() bool {
 }
 
 // fill reads files and manifests of entries. Without a file of its own a package has none of them.
-func fill(tx registry.Tx, entries []*entry) error {
-	ids, at := make([]int64, len(entries)), make(map[int64]*entry, len(entries))
+func fill(tx registry.Tx, entries []*feedEntry) error {
+	ids, at := make([]int64, len(entries)), make(map[int64]*feedEntry, len(entries))
 	for i, e := range entries {
 		ids[i], at[e.ID] = e.ID, e
 	}
@@ -323,8 +323,8 @@ func fill(tx registry.Tx, entries []*entry) error {
 }
 
 // read reads what is shown of the versions of a page, in its order. What is gone meanwhile is left out.
-func (a *ask) read(tx registry.Tx, one *format.Found, page []int64, prefix string) ([]*entry, error) {
-	var all []*entry
+func (a *ask) read(tx registry.Tx, one *format.Found, page []int64, prefix string) ([]*feedEntry, error) {
+	var all []*feedEntry
 	if one != nil {
 		packages, err := tx.Packages(one.IDs())
 		if err != nil {
@@ -344,16 +344,16 @@ func (a *ask) read(tx registry.Tx, one *format.Found, page []int64, prefix strin
 			return nil, err
 		}
 	}
-	at := make(map[int64]*entry, len(all))
+	at := make(map[int64]*feedEntry, len(all))
 	for _, e := range all {
 		at[e.ID] = e
 	}
-	var shown []*entry
+	var shown []*feedEntry
 	for _, id := range page {
 		if e := at[id]; e != nil {
 			shown = append(shown, e)
 		}
 	}
 	err := fill(tx, shown)
-	return slices.DeleteFunc(shown, func(e *entry) bool { return e.file == nil }), err
+	return slices.DeleteFunc(shown, func(e *feedEntry) bool { return e.file == nil }), err
 }

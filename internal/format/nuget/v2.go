@@ -99,7 +99,7 @@ func (h *Handler) latestNupkg(w http.ResponseWriter, q *request) error {
 	if err != nil {
 		return err
 	}
-	var latest *entry
+	var latest *feedEntry
 	err = h.Registry.Store.Read(q.Context(), func(tx registry.Tx) error {
 		latest = nil
 		packages, err := tx.Packages(f.IDs())
@@ -247,60 +247,69 @@ func invalidAs(err error) error {
 
 // call answers GET /v2/:call and GET /v2/:call/$count.
 func (h *Handler) call(w http.ResponseWriter, q *request) error {
-	counting := q.PathValue("count")
-	c, err := parseCall(q.PathValue("call"))
-	if counting != "" && counting != "$count" {
-		return registry.Errorf(registry.NotFound, "404 Not Found")
+	count := q.PathValue("count")
+	if count != "" && count != "$count" {
+		return errNoOperation
 	}
+	c, err := parseCall(q.PathValue("call"))
 	if err != nil {
 		return invalidAs(err)
 	}
+	a, err := askOf(q, c)
+	switch {
+	case err != nil:
+		return invalidAs(err)
+	case len(c.args) > 0 && count != "":
+		return errNoOperation
+	case len(c.args) > 0:
+		return h.single(w, q, a, c.args)
+	}
+	a.onlyNum = count != ""
+	return h.list(w, q, c.name, a)
+}
+
+var errNoOperation = registry.Errorf(registry.NotFound, "404 Not Found")
+
+// askOf reads what a call asks for. Packages of one package has its parameters in the call.
+func askOf(q *request, c call) (*ask, error) {
 	values, err := parameters(q.URL.RawQuery)
 	if err != nil {
-		return invalidAs(err)
+		return nil, err
 	}
-	a := &ask{onlyNum: counting != "", json: wantsJSON(q.Header)}
+	a := &ask{json: wantsJSON(q.Header), semVer2: knowsSemVer2(strings.Trim(values["semVerLevel"], "'"))}
 	filter, err := a.options(values)
 	if err != nil {
-		return invalidAs(err)
+		return nil, err
 	}
 	a.plan = planOf(filter)
-	a.semVer2 = knowsSemVer2(strings.Trim(values["semVerLevel"], "'"))
-	one := ""
-	switch {
-	case c.name == "Packages" && len(c.args) > 0:
-		if counting != "" {
-			return registry.Errorf(registry.NotFound, "404 Not Found")
-		}
-		return h.single(w, q, a, c.args)
-	case len(c.args) > 0:
-		return invalidAs(registry.Errorf(registry.Invalid, "%s has its parameters in the query", c.name))
-	case c.name == "Packages":
+	switch c.name {
+	case "Packages":
 		a.unlisted = true
-	case c.name == "FindPackagesById":
+	case "FindPackagesById":
 		a.unlisted = true
-		one, err = parseArgument("id", values["id"])
-		if err == nil && !validID(one) {
+		var id string
+		id, err = parseArgument("id", values["id"])
+		if err == nil && !validID(id) {
 			err = registry.Errorf(registry.Invalid, "id is invalid")
 		}
-		a.ids = intersect(a.ids, []string{normalizeID(one)})
-	case c.name == "Search":
+		a.ids = intersect(a.ids, []string{normalizeID(id)})
+	case "Search":
 		err = a.searchOf(values)
-	case c.name == "GetUpdates":
+	case "GetUpdates":
 		err = a.updatesOf(values)
 	default:
-		return registry.Errorf(registry.NotFound, "404 Not Found")
+		return nil, errNoOperation
 	}
-	if err != nil {
-		return invalidAs(err)
+	switch {
+	case err != nil:
+	case len(c.args) > 0 && c.name != "Packages":
+		err = registry.Errorf(registry.Invalid, "%s has its parameters in the query", c.name)
+	case len(a.ids) > maxSought:
+		err = registry.Errorf(registry.Invalid, "more than %d ids are asked for", maxSought)
+	case !a.byID() && len(a.ids) != 1 && a.skip+a.limit() > maxSorted:
+		err = registry.Errorf(registry.Invalid, "$orderby other than by Id reaches %d packages", maxSorted)
 	}
-	if len(a.ids) > maxSought {
-		return invalidAs(registry.Errorf(registry.Invalid, "more than %d ids are asked for", maxSought))
-	}
-	if a.order != nil && len(a.ids) != 1 && !a.byID() && a.skip+a.limit() > maxSorted {
-		return invalidAs(registry.Errorf(registry.Invalid, "$orderby other than by Id reaches %d packages", maxSorted))
-	}
-	return h.list(w, q, c.name, a)
+	return a, err
 }
 
 // wantsJSON tells whether Accept names JSON and nothing else that a feed could be.
@@ -466,7 +475,7 @@ func (h *Handler) single(w http.ResponseWriter, q *request, a *ask, args map[str
 	if err != nil {
 		return err
 	}
-	var found *entry
+	var found *feedEntry
 	err = h.Registry.Store.Read(q.Context(), func(tx registry.Tx) error {
 		found = nil
 		packages, err := tx.Packages(f.IDs())
@@ -476,7 +485,7 @@ func (h *Handler) single(w http.ResponseWriter, q *request, a *ask, args map[str
 		for _, e := range entriesOf(packages, anyTraits, q.prefix) {
 			if e.VersionKey == v.key() {
 				found = e
-				return fill(tx, []*entry{e})
+				return fill(tx, []*feedEntry{e})
 			}
 		}
 		return nil
@@ -547,7 +556,7 @@ func (h *Handler) list(w http.ResponseWriter, q *request, title string, a *ask) 
 	layout.open(&b, f)
 	begun := false
 	for chunk := range slices.Chunk(page, feedPage) {
-		var entries []*entry
+		var entries []*feedEntry
 		err := h.Registry.Store.Read(q.Context(), func(tx registry.Tx) (err error) {
 			entries, err = a.read(tx, names, chunk, q.prefix)
 			return err
