@@ -66,7 +66,7 @@ func readPackage(r io.ReaderAt, size int64) (*contents, error) {
 		}
 	}
 	if !bytes.HasPrefix(c.Icon, []byte("\x89PNG\r\n\x1a\n")) && !bytes.HasPrefix(c.Icon, []byte("\xff\xd8\xff")) {
-		c.Icon = nil
+		c.Icon, c.Manifest.Icon = nil, ""
 	}
 	return c, nil
 }

@@ -155,6 +155,11 @@ func (v hive) url(prefix, id, rest string) string {
 	return prefix + "/" + v.path + "/" + normalizeID(id) + "/" + rest + ".json"
 }
 
+// leaf is where a version is in the hive, in the spelling that it was pushed with, as GitLab shows it.
+func (v hive) leaf(prefix, id, key string) string {
+	return prefix + "/" + v.path + "/" + id + "/" + key + ".json"
+}
+
 // perPage is how many versions a registration page has. An index with one page has its leaves in itself.
 const perPage = 64
 
@@ -405,7 +410,7 @@ func (m *manifest) licenseURL(prefix string, v version) string {
 
 // leafFragment renders what never changes of a registration leaf.
 func leafFragment(m *manifest, v version) ([]byte, error) {
-	id := mark + "/" + plain.path + "/" + m.ID + "/" + v.key() + ".json"
+	id := plain.leaf(mark, m.ID, v.key())
 	full := v.String()
 	if v.build != "" {
 		full += "+" + v.build

@@ -146,7 +146,7 @@ func (h *Handler) search(w http.ResponseWriter, q *request) error {
 				LicenseURL: m.licenseURL(q.prefix, best.version), IconURL: m.iconURL(q.prefix, best.version)}
 			for _, r := range one.releases {
 				hit.TotalDownloads += r.Downloads
-				hit.Versions = append(hit.Versions, hitVersion{hive.url(q.prefix, r.Name, r.VersionKey), r.full(), r.Downloads})
+				hit.Versions = append(hit.Versions, hitVersion{hive.leaf(q.prefix, r.Name, r.VersionKey), r.full(), r.Downloads})
 			}
 			hits = append(hits, hit)
 		}

@@ -1,6 +1,8 @@
 """Makes packages with nuget pack, in the current folder.
 
-usage: pack.py ID VERSION[,VERSION...] [--meta XML] [--file SOURCE=TARGET] [ID=RANGE...]
+usage: pack.py ID VERSION[,VERSION...] [--meta XML] [--meta-file FILE] [--file SOURCE=TARGET]... [ID=RANGE...]
+
+XML, in the command or in a file, is more of the metadata.
 
 nuget makes the package of the first version, and of its symbols where a file is a .pdb. The packages of the other versions are copies
 of it with another version, which is a second faster. Each has the file content/ID.txt, which says "ID VERSION".
@@ -16,14 +18,18 @@ parser = argparse.ArgumentParser()
 parser.add_argument("id")
 parser.add_argument("versions")
 parser.add_argument("--meta", default="")
+parser.add_argument("--meta-file", type=pathlib.Path)
 parser.add_argument("--file", action="append", default=[])
 parser.add_argument("dependencies", nargs="*")
 given = parser.parse_intermixed_args()
 first, *others = given.versions.split(",")
 
+meta = given.meta + (given.meta_file.read_text() if given.meta_file else "")
 text = pathlib.Path(f"{given.id}.txt")
 text.write_text(f"{given.id} {first}\n")
 dependencies = "".join(f"<dependency id={quoteattr(id)} version={quoteattr(range)}/>" for id, range in (d.split("=") for d in given.dependencies))
+if "<dependencies>" not in meta:
+    meta += f"<dependencies>{dependencies}</dependencies>"
 files = "".join(f"<file src={quoteattr(source)} target={quoteattr(target)}/>" for source, target in (f.split("=") for f in [f"{text}=content", *given.file]))
 nuspec = pathlib.Path(f"{given.id}.nuspec")
 nuspec.write_text(f"""<?xml version="1.0"?>
@@ -34,8 +40,7 @@ nuspec.write_text(f"""<?xml version="1.0"?>
     <authors>Ann, Bob</authors>
     <description>The package {given.id}</description>
     <tags>acme test</tags>
-    <dependencies>{dependencies}</dependencies>
-    {given.meta}
+    {meta}
   </metadata>
   <files>{files}</files>
 </package>
