@@ -166,15 +166,15 @@ func (s *listStore) write(ctx context.Context, db *sql.DB, user int64, names int
 		"INSERT INTO entries (project_id, type, name, revision, latest_id, search, created_at, updated_at) SELECT {project}, type, name, {versions}, 0, '', {begin}, {begin} FROM named ORDER BY i",
 		"INSERT INTO pipelines (project_id, user_id, ref, sha, source, web_url, created_at) SELECT {project}, {user}, 'main', '0123456789012345678901234567890123456789', 'push', '', {begin} FROM named",
 		`WITH RECURSIVE version(v) AS (SELECT 0 UNION ALL SELECT v + 1 FROM version WHERE v + 1 < {versions})
-			INSERT INTO packages (project_id, entry_id, type, type_number, name, name_key, version, status, status_message, creator_id, pipeline_id, root_id, search, created_at, last_downloaded_at)
-			SELECT e.project_id, e.id, e.type, n.type_number, e.name, e.name, '1.' || v || '.' || (n.i % 7),
+			INSERT INTO packages (project_id, entry_id, type, type_number, name, name_key, version, version_key, status, status_message, creator_id, pipeline_id, root_id, search, created_at, last_downloaded_at)
+			SELECT e.project_id, e.id, e.type, n.type_number, e.name, e.name, '1.' || v || '.' || (n.i % 7), '1.' || v || '.' || (n.i % 7),
 				CASE WHEN (n.i + v) % 50 = 0 THEN 5 WHEN (n.i + v) % 97 = 0 THEN 1 ELSE 0 END, CASE WHEN (n.i + v) % 50 = 0 THEN 'use another one' ELSE '' END,
 				{user}, CASE WHEN n.i % 2 = 0 THEN (SELECT MIN(id) FROM pipelines) + n.i END, CASE WHEN e.type = 'npm' THEN {group} END,
 				e.name || '`+"\n"+`a package of the benchmark', {begin} + (v * {names} + n.i) * 1000, 0
 			FROM version CROSS JOIN named n JOIN entries e ON e.project_id = {project} AND e.type = n.type AND e.name = n.name
 			ORDER BY v, n.i`,
 		`UPDATE entries SET search = name || '`+"\n"+`a package of the benchmark', updated_at = {begin} + {versions} * {names} * 1000,
-			latest_id = (SELECT MAX(p.id) FROM packages p WHERE p.entry_id = entries.id AND p.status <> 4)`,
+			listed = 1, latest_id = (SELECT MAX(p.id) FROM packages p WHERE p.entry_id = entries.id AND p.status <> 4)`,
 		"INSERT INTO tags (entry_id, name, package_id, created_at, updated_at) SELECT id, 'latest', latest_id, created_at, updated_at FROM entries WHERE type = 'npm'",
 		"INSERT INTO fragments (package_id, variant, body) SELECT id, 'full', CAST('{}' AS "+bytes+") FROM packages WHERE type = 'npm'",
 		"INSERT INTO fragments (package_id, variant, body) SELECT id, 'abbreviated', CAST('{}' AS "+bytes+") FROM packages WHERE type = 'npm'",
