@@ -43,17 +43,34 @@ func (t *tx) ListPackages(f registry.PackageFilter) ([]*registry.Package, int, e
 	for _, p := range places {
 		l.projects = append(l.projects, p.id)
 	}
-	var ids []int64
-	var total int
 	if f.Order == registry.ByProjectPath {
-		ids, total, err = l.byProject(places)
-	} else {
-		var counts map[int64]counted
-		counts, err = l.counts("0")
-		if total, l.all = counts[0].packages, counts[0].all; err == nil {
-			ids, err = l.page(f.Order, total, f.Limit, f.Offset)
+		if l.Descending {
+			slices.Reverse(places)
 		}
+		ids, total, err := l.byProject(places)
+		if err != nil {
+			return nil, 0, err
+		}
+		packages, err := t.PackagesByID(ids)
+		path := map[int64]string{}
+		for _, p := range places {
+			path[p.id] = p.path
+		}
+		slices.SortStableFunc(packages, func(a, b *registry.Package) int {
+			if l.Descending {
+				a, b = b, a
+			}
+			return cmp.Compare(path[a.ProjectID], path[b.ProjectID])
+		})
+		return packages, total, err
 	}
+	counts, err := l.counts("0")
+	if err != nil {
+		return nil, 0, err
+	}
+	total := counts[0].packages
+	l.all = counts[0].all
+	ids, err := l.page(f.Order, total, f.Limit, f.Offset)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -207,16 +224,24 @@ func (l *listing) counts(column string) (map[int64]counted, error) {
 	return counts, err
 }
 
-// byProject is a page by the paths of the projects. The packages of each path are a list of its own, by id; the page
-// lies in one of them, or in some that follow each other.
+// byProject is a page by the paths of the projects: the ids on it, those of a path in their order. The packages of each
+// path are a list of its own, by id. The page lies in one of them, or it has the end of one, the beginning of another, and
+// all between, which is found at once.
 func (l *listing) byProject(places []place) (ids []int64, total int, err error) {
 	counts, err := l.counts("project_id")
 	if err != nil {
 		return nil, 0, err
 	}
-	if l.Descending {
-		slices.Reverse(places)
+	more := func(part *listing, packages, limit, offset int) {
+		if err == nil && limit > 0 {
+			var found []int64
+			found, err = part.page(byID, packages, limit, offset)
+			ids = append(ids, found...)
+		}
 	}
+	begin, end := l.Offset, l.Offset+l.Limit
+	whole, inWhole := *l, 0 // the paths that are on the page from their first package to their last
+	whole.projects, whole.all = nil, true
 	for len(places) > 0 {
 		part, n := *l, 0
 		part.projects, part.all = nil, true
@@ -227,16 +252,15 @@ func (l *listing) byProject(places []place) (ids []int64, total int, err error) 
 			n, part.all = n+of.packages, part.all && of.all
 			places = places[1:]
 		}
-		if from := max(l.Offset-total, 0); len(ids) < l.Limit && from < n {
-			more, err := part.page(byID, n, l.Limit-len(ids), from)
-			if err != nil {
-				return nil, 0, err
-			}
-			ids = append(ids, more...)
+		if n > 0 && total >= begin && total+n <= end {
+			whole.projects, whole.all, inWhole = append(whole.projects, part.projects...), whole.all && part.all, inWhole+n
+		} else if from := max(begin-total, 0); from < n {
+			more(&part, n, min(n, end-total)-from, from)
 		}
 		total += n
 	}
-	return ids, total, nil
+	more(&whole, inWhole, inWhole, 0)
+	return ids, total, err
 }
 
 // byID is the order within a project path.
@@ -317,8 +341,8 @@ func (l *listing) way(order registry.PackageOrder, descending bool, total, need 
 	if l.all {
 		terms = 0
 	}
-	// Names that begin alike have more alike, also their type. So what is left lies together in these orders.
-	together := terms > 0 && (order == registry.ByName || order == registry.ByType) || l.Type != "" && order == registry.ByName
+	// Names that begin alike have more alike, also their type. So what is left of many lies together in these orders.
+	together := total < stored*3/4 && (terms > 0 && (order == registry.ByName || order == registry.ByType) || l.Type != "" && order == registry.ByName)
 	if together {
 		passed = stored
 	}
@@ -424,9 +448,11 @@ func (t *tx) PageFiles(pkg int64, order string, descending bool, limit, offset i
 		return nil, total, err
 	}
 	limit = min(limit, total-offset)
-	turned := offset > total-offset-limit
+	id, turned := "f.id", offset > total-offset-limit
 	if order != "file_name" {
-		turned = descending // without an index they are sorted, which is quick for those that come in order already
+		// They are sorted, which is quick for those that come in order already. PostgreSQL would rather walk through all
+		// files of the server in the order of their ids, where it can.
+		id, turned = "f.id + 0", descending
 	}
 	if turned {
 		descending, offset = !descending, total-offset-limit
@@ -437,7 +463,7 @@ func (t *tx) PageFiles(pkg int64, order string, descending bool, limit, offset i
 		err := row.Scan(&id)
 		ids = append(ids, id)
 		return err
-	}, "SELECT f.id"+from+" ORDER BY "+orderBy(column, "f.id", descending)+" LIMIT $2 OFFSET $3", pkg, limit, offset)
+	}, "SELECT f.id"+from+" ORDER BY "+orderBy(column, id, descending)+" LIMIT $2 OFFSET $3", pkg, limit, offset)
 	if err != nil {
 		return nil, 0, err
 	}

@@ -167,7 +167,7 @@ func (s *listStore) write(ctx context.Context, db *sql.DB, user int64, names int
 		"INSERT INTO pipelines (project_id, user_id, ref, sha, source, web_url, created_at) SELECT {project}, {user}, 'main', '0123456789012345678901234567890123456789', 'push', '', {begin} FROM named",
 		`WITH RECURSIVE version(v) AS (SELECT 0 UNION ALL SELECT v + 1 FROM version WHERE v + 1 < {versions})
 			INSERT INTO packages (project_id, entry_id, type, type_number, name, name_key, version, version_key, status, status_message, creator_id, pipeline_id, root_id, search, created_at, last_downloaded_at)
-			SELECT e.project_id, e.id, e.type, n.type_number, e.name, e.name, '1.' || v || '.' || (n.i % 7), '1.' || v || '.' || (n.i % 7),
+			SELECT e.project_id, e.id, e.type, n.type_number, e.name, e.name, {version}, {version},
 				CASE WHEN (n.i + v) % 50 = 0 THEN 5 WHEN (n.i + v) % 97 = 0 THEN 1 ELSE 0 END, CASE WHEN (n.i + v) % 50 = 0 THEN 'use another one' ELSE '' END,
 				{user}, CASE WHEN n.i % 2 = 0 THEN (SELECT MIN(id) FROM pipelines) + n.i END, CASE WHEN e.type = 'npm' THEN {group} END,
 				e.name || '`+"\n"+`a package of the benchmark', {begin} + (v * {names} + n.i) * 1000, 0
@@ -187,6 +187,7 @@ func (s *listStore) write(ctx context.Context, db *sql.DB, user int64, names int
 	s.crowded, s.files = int64(names), min(10_000, listsVersions*names) // as many as a package may have
 	values := strings.NewReplacer("{project}", fmt.Sprint(s.project), "{group}", fmt.Sprint(s.group), "{user}", fmt.Sprint(user), "{versions}", fmt.Sprint(listsVersions),
 		"{names}", fmt.Sprint(names), "{begin}", fmt.Sprint(begin), "{files}", fmt.Sprint(listsFiles), "{most}", fmt.Sprint(s.files), "{crowded}", fmt.Sprint(s.crowded),
+		"{version}", "CASE WHEN e.type = 'maven' AND v = 0 THEN '' ELSE '1.' || v || '.' || (n.i % 7) END",
 		"{digest}", "CAST(1000000000 + p.id * 20000 + f AS TEXT)")
 	for _, statement := range statements {
 		statement = values.Replace(statement)
@@ -259,7 +260,9 @@ func listRows(names int) []listRow {
 		{"last", "last page", []string{""}, []string{"last"}},
 		{"type", "of one type", []string{"package_type=npm", "package_type=generic"}, every},
 		{"version", "of one version", []string{"package_version=1.5.3"}, every},
+		{"versionless", "with those without a version", []string{"include_versionless=true"}, every},
 		{"status", "deprecated ones", []string{"status=deprecated"}, every},
+		{"status.hidden", "hidden ones", []string{"status=hidden"}, every},
 		{"name.all", "name with a word of all", []string{name("acme")}, every},
 		{"name.some", "name with a word of some", []string{name("router")}, every},
 		{"name.one", "name with a word of one", []string{name(fmt.Sprint(names - 3))}, []string{"first"}},
@@ -340,6 +343,8 @@ func (b *bench) measureLists(stores []*listStore, scope, where string) error {
 	rows := listRows(len(stores[0].names))
 	if scope == "project" {
 		rows = append(rows, listRow{id: "files"})
+	} else {
+		rows = append(rows, listRow{"direct", "without subgroups", []string{"exclude_subgroups=true"}, []string{"first", "middle", "last"}})
 	}
 	for _, row := range rows {
 		f := &figure{ID: "lists." + scope + "." + row.id, What: fmt.Sprintf("%d packages %s: %s, 99 of 100 within", packages, where, row.what), Unit: "ms"}
