@@ -2,6 +2,7 @@ package clients
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -165,6 +166,34 @@ func TestReadme(t *testing.T) {
 			if err != nil || answer.Status != 200 {
 				t.Errorf("%s was not published: %v %v", name, answer, err)
 			}
+		})
+	}
+
+	// As in Python's: the first one is what all install. The older protocol has two clients that are called nuget.
+	gallery := r.run(t, r.work, blocks["gallery"]+`printf %s "$NUGET"`)
+	old := filepath.Join(r.work, "nuget2")
+	if err := os.Mkdir(old, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(filepath.Join(r.tools, "nuget2"), filepath.Join(old, "nuget")); err != nil {
+		t.Fatal(err)
+	}
+	for i, client := range []struct{ name, block, path string }{{"nuget", "nuget", ""}, {"nuget by V2", "nugetv2", ""}, {"nuget2", "nugetv2", old + ":"}} {
+		t.Run(client.name, func(t *testing.T) {
+			script := blocks[client.block]
+			if script == "" {
+				t.Fatal("the README does not say how")
+			}
+			dir, version := t.TempDir(), fmt.Sprintf("1.%d.0", i)
+			nuspec := "<package><metadata><id>hello</id><version>" + version + "</version><authors>Ann</authors><description>A greeting</description>" +
+				"</metadata><files><file src=\"hello.txt\" target=\"content\"/></files></package>"
+			for file, content := range map[string]string{"hello.nuspec": nuspec, "hello.txt": "hello\n"} {
+				if err := os.WriteFile(filepath.Join(dir, file), []byte(content), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			r.run(t, dir, "nuget pack hello.nuspec\nexport PATH="+client.path+"$PATH\n"+script+"test -e packages/hello."+version+"/hello."+version+".nupkg",
+				"TOKEN="+token, "NUGET="+gallery, "PATH="+r.tools+":"+os.Getenv("PATH"))
 		})
 	}
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -20,7 +21,7 @@ import (
 // every answer was right. How fast it was is not looked at.
 func TestRunGivesEveryFigure(t *testing.T) {
 	o := options{
-		versions: 45, readVersions: 20, freshVersions: []int{20}, publishers: 3, each: 4, large: 6 << 20,
+		versions: 45, readVersions: 70, freshVersions: []int{20}, publishers: 3, each: 4, large: 6 << 20,
 		listPackages: 200, listRequests: 1,
 		rounds: 1, duration: 100 * time.Millisecond, connections: 4,
 		starts: 1, settle: time.Millisecond, quiet: time.Millisecond,
@@ -47,7 +48,7 @@ func TestRunGivesEveryFigure(t *testing.T) {
 		for _, s := range f.Samples {
 			systems = append(systems, s.System)
 			// So little memory that it is not seen to rise is right too.
-			if s.Value <= 0 && f.ID != "npm.large.memory" && f.ID != "pypi.large.memory" {
+			if s.Value <= 0 && !strings.HasSuffix(f.ID, ".large.memory") {
 				t.Errorf("%s of %s is %v", f.ID, s.System, s.Value)
 			}
 		}
@@ -75,6 +76,8 @@ func TestRunGivesEveryFigure(t *testing.T) {
 		{"npm.large.download", beside},
 		{"pypi.large.publish", packhouse + " / disk + 4 digests"},
 		{"pypi.large.memory", packhouse},
+		{"nuget.large.publish", packhouse + " / disk + 4 digests"},
+		{"nuget.large.memory", packhouse},
 		{"npm.packument.abbreviated", beside},
 		{"npm.packument.304", beside},
 		{"npm.packument.full", beside},
@@ -85,6 +88,12 @@ func TestRunGivesEveryFigure(t *testing.T) {
 		{"pypi.page", beside},
 		{"pypi.page.304", beside},
 		{"pypi.install", beside},
+		{"nuget.registration", beside},
+		{"nuget.registration.304", beside},
+		{"nuget.page", beside},
+		{"nuget.page.304", beside},
+		{"nuget.versions", beside},
+		{"nuget.versions.304", beside},
 		{"memory.quiet", packhouse},
 		{"memory.quiet.anonymous", packhouse},
 	}
@@ -105,7 +114,7 @@ func TestRunGivesEveryFigure(t *testing.T) {
 
 func TestReportTellsNoToken(t *testing.T) {
 	b := &bench{token: "php_secret", dir: "/tmp/run", report: &report{}}
-	b.command("wrk -H 'Authorization: " + b.npmHeader().Get("Authorization") + "' -H 'Authorization: " + b.pypiHeader().Get("Authorization") + "' /tmp/run/x")
+	b.command("wrk -H 'Authorization: " + b.npmHeader().Get("Authorization") + "' -H 'Authorization: " + b.basicHeader().Get("Authorization") + "' /tmp/run/x")
 	if diff := cmp.Diff([]string{"wrk -H 'Authorization: Bearer $TOKEN' -H 'Authorization: Basic $BASIC' $DIR/x"}, b.report.Commands); diff != "" {
 		t.Errorf("commands (-want +got):\n%s", diff)
 	}
@@ -214,6 +223,40 @@ func TestWrongPageIsError(t *testing.T) {
 	} {
 		if err := pypiCheck([]byte(test.page), digests); (err != nil) != test.wrong {
 			t.Errorf("page, %s: error %v", name, err)
+		}
+	}
+}
+
+func TestWrongIndexIsError(t *testing.T) {
+	versions := []string{"1.0.0", "1.1.0"}
+	page := func(versions string) string { return `{"items":[` + versions + `]}` }
+	leaf := func(version string) string { return `{"catalogEntry":{"version":"` + version + `"}}` }
+	index := func(count int, lower, upper string) string {
+		return fmt.Sprintf(`{"@id":"http://localhost/index.json","count":1,"items":[{"@id":"http://localhost/page.json","count":%d,"lower":%q,"upper":%q}]}`, count, lower, upper)
+	}
+	registration := func(text []byte) error { _, err := nugetCheckRegistration(text, versions); return err }
+	leaves := func(text []byte) error { return nugetCheckPage(text, versions) }
+	list := func(text []byte) error { return nugetCheckVersions(text, versions) }
+	for name, test := range map[string]struct {
+		check func([]byte) error
+		text  string
+		wrong bool
+	}{
+		"index":                     {registration, index(2, "1.0.0", "1.1.0"), false},
+		"index of one":              {registration, index(1, "1.0.0", "1.1.0"), true},
+		"index of others":           {registration, index(2, "1.0.0", "1.2.0"), true},
+		"index cut off":             {registration, `{"count":1,"items":[`, true},
+		"page":                      {leaves, page(leaf("1.0.0") + "," + leaf("1.1.0")), false},
+		"page of one":               {leaves, page(leaf("1.0.0")), true},
+		"page in another order":     {leaves, page(leaf("1.1.0") + "," + leaf("1.0.0")), true},
+		"page cut off":              {leaves, `{"items":[`, true},
+		"versions":                  {list, `{"versions":["1.0.0","1.1.0"]}`, false},
+		"versions of another":       {list, `{"versions":["1.0.0","1.2.0"]}`, true},
+		"versions that are none":    {list, `{}`, true},
+		"versions that are cut off": {list, `{"versions":[`, true},
+	} {
+		if err := test.check([]byte(test.text)); (err != nil) != test.wrong {
+			t.Errorf("%s: error %v", name, err)
 		}
 	}
 }

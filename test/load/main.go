@@ -37,11 +37,11 @@ import (
 // docs/performance.md shows; quick and the test ask for less.
 type options struct {
 	versions      int           // of the package that is published version by version
-	readVersions  int           // of the packument and of the page that are read again and again
+	readVersions  int           // of the packument, the page and the registration that are read again and again
 	freshVersions []int         // of the packuments that are read right after a publish
 	publishers    int           // clients that publish at the same time
 	each          int           // versions that each of them publishes
-	large         int64         // bytes of npm's large tarball; the wheel has twice as many
+	large         int64         // bytes of npm's large tarball and of NuGet's package; the wheel has twice as many
 	listPackages  int           // of the store whose lists are read
 	listRequests  int           // of each kind of page, at least
 	rounds        int           // of each system in a comparison; they alternate
@@ -140,11 +140,13 @@ var steps = []step{
 	{"start", start},
 	{"npm-large", npmLarge},
 	{"pypi-large", pypiLarge},
+	{"nuget-large", nugetLarge},
 	{"npm-packument", npmPackument},
 	{"npm-tarball", npmTarball},
 	{"npm-fresh", npmFresh},
 	{"pypi-page", pypiPage},
 	{"pypi-install", pypiInstall},
+	{"nuget-indexes", nugetIndexes},
 	{"quiet", quiet},
 	{"lists", lists},
 }
@@ -275,7 +277,7 @@ func (b *bench) setUp() (err error) {
 // command notes a command line for the report, without the secrets and the
 // folder of this run.
 func (b *bench) command(line string) {
-	_, basic, _ := strings.Cut(b.pypiHeader().Get("Authorization"), " ")
+	_, basic, _ := strings.Cut(b.basicHeader().Get("Authorization"), " ")
 	line = strings.NewReplacer(b.token, "$TOKEN", basic, "$BASIC", b.dir, "$DIR").Replace(line)
 	if !slices.Contains(b.report.Commands, line) {
 		b.report.Commands = append(b.report.Commands, line)

@@ -72,7 +72,7 @@ func (b *bench) pypiURL() string {
 	return fmt.Sprintf("%s/api/v4/projects/%d/packages/pypi", b.server.URL, b.project)
 }
 
-func (b *bench) pypiHeader() http.Header {
+func (b *bench) basicHeader() http.Header {
 	request := http.Request{Header: http.Header{}}
 	request.SetBasicAuth("bencher", b.token)
 	return request.Header
@@ -96,7 +96,7 @@ func (b *bench) pypiUpload(name, version string, wheel io.Reader, length int64, 
 		return err
 	}
 	request.ContentLength = int64(len(head)) + length + int64(form.Len())
-	request.Header = b.pypiHeader()
+	request.Header = b.basicHeader()
 	request.Header.Set("Content-Type", fields.FormDataContentType())
 	response, err := client.Do(request)
 	if err != nil {
@@ -186,7 +186,7 @@ func pypiLarge(b *bench) error {
 	if err != nil {
 		return err
 	}
-	request.Header = b.pypiHeader()
+	request.Header = b.basicHeader()
 	response, err := client.Do(request)
 	if err != nil {
 		return err
@@ -213,7 +213,7 @@ func pypiPage(b *bench) error {
 		}
 		digests[wheelName(pypiRead, versionText(i))] = fmt.Sprintf("%x", sha256.Sum256(wheel))
 	}
-	header := b.pypiHeader()
+	header := b.basicHeader()
 	header.Set("Accept", pypiAccepts)
 	header.Set("Accept-Encoding", "gzip")
 	address := b.pypiURL() + "/simple/" + pypiRead + "/"
@@ -350,7 +350,7 @@ func pypiInstall(b *bench) error {
 
 // pypiMirror gives nginx the page of a name, its files and their metadata.
 func (b *bench) pypiMirror(name string) error {
-	header := b.pypiHeader()
+	header := b.basicHeader()
 	header.Set("Accept", pypiAccepts)
 	read := func(url string, header http.Header) ([]byte, error) {
 		response, body, err := get(b.ctx, url, header)
@@ -379,7 +379,7 @@ func (b *bench) pypiMirror(name string) error {
 	files := map[string][]byte{"/simple/" + name + "/index.html": text, "/simple/" + name + "/index.html.gz": zipped.Bytes()}
 	for _, file := range page.Files {
 		for _, address := range []string{file.URL, file.URL + ".metadata"} {
-			if files[strings.TrimPrefix(address, b.pypiURL())], err = read(address, b.pypiHeader()); err != nil {
+			if files[strings.TrimPrefix(address, b.pypiURL())], err = read(address, b.basicHeader()); err != nil {
 				return err
 			}
 		}

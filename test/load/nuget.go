@@ -1,0 +1,300 @@
+package main
+
+import (
+	"archive/zip"
+	"bytes"
+	"crypto/md5"
+	"crypto/sha1"
+	"crypto/sha256"
+	"crypto/sha512"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"mime/multipart"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+const (
+	nugetRead  = "NuGet.Read"
+	nugetSmall = 2 << 10 // bytes of an ordinary package, about
+)
+
+// writeNupkg writes a package with size random bytes. The same arguments always give the same bytes.
+func writeNupkg(w io.Writer, id, version string, size int64, seed byte) error {
+	nuspec := fmt.Sprintf(`<?xml version="1.0"?><package xmlns="http://schemas.microsoft.com/packaging/2013/05/nuspec.xsd"><metadata><id>%s</id><version>%s</version>`+
+		`<authors>Ann, Bob</authors><description>A package of the benchmark</description><tags>load test</tags>`+
+		`<dependencies><group targetFramework="net472"><dependency id="Other" version="[1.0,2.0)"/></group>`+
+		`<group targetFramework="netstandard2.0"><dependency id="Other" version="1.0"/></group></dependencies></metadata></package>`, id, version)
+	archive := zip.NewWriter(w)
+	for _, entry := range []struct {
+		name    string
+		content io.Reader
+	}{
+		{id + ".nuspec", strings.NewReader(nuspec)},
+		{"content/data.bin", io.LimitReader(rand.NewChaCha8([32]byte{seed}), size)},
+	} {
+		file, err := archive.CreateHeader(&zip.FileHeader{Name: entry.name, Method: zip.Store})
+		if err != nil {
+			return err
+		}
+		if _, err := io.CopyBuffer(struct{ io.Writer }{file}, entry.content, make([]byte, 256<<10)); err != nil {
+			return err
+		}
+	}
+	return archive.Close()
+}
+
+func (b *bench) nugetURL() string {
+	return fmt.Sprintf("%s/api/v4/projects/%d/packages/nuget", b.server.URL, b.project)
+}
+
+// nugetPush sends a package as nuget does, without saying how long it is, and expects 201.
+func (b *bench) nugetPush(what string, nupkg io.Reader) error {
+	var form bytes.Buffer
+	fields := multipart.NewWriter(&form)
+	fields.CreateFormFile("package", "package.nupkg")
+	head := bytes.Clone(form.Bytes())
+	form.Reset()
+	fields.Close()
+
+	request, err := http.NewRequestWithContext(b.ctx, http.MethodPut, b.nugetURL()+"/", io.MultiReader(bytes.NewReader(head), nupkg, &form))
+	if err != nil {
+		return err
+	}
+	request.Header.Set("X-NuGet-ApiKey", b.token)
+	request.Header.Set("Content-Type", fields.FormDataContentType())
+	response, err := client.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	answer, err := io.ReadAll(response.Body)
+	if err == nil && response.StatusCode != http.StatusCreated {
+		err = fmt.Errorf("push of %s: status %d: %s", what, response.StatusCode, answer)
+	}
+	return err
+}
+
+// nugetLarge pushes one large package, watches the server's memory meanwhile, and reads it back to compare its digest.
+func nugetLarge(b *bench) error {
+	const id, version = "NuGet.Large", "1.0.0"
+	path := filepath.Join(b.dir, "large.nupkg")
+	file, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	defer os.Remove(path)
+	defer file.Close()
+	// As for a wheel: four digests and a synced file, in one process on one core.
+	sum := sha256.New()
+	began := time.Now()
+	if err := writeNupkg(io.MultiWriter(file, md5.New(), sha1.New(), sum, sha512.New()), id, version, b.large, 1); err != nil {
+		return err
+	}
+	if err := file.Sync(); err != nil {
+		return err
+	}
+	limit := time.Since(began)
+	length, err := file.Seek(0, io.SeekCurrent)
+	if err != nil {
+		return err
+	}
+	if _, err := file.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+
+	idle, err := readMemory(b.server.PID)
+	if err != nil {
+		return err
+	}
+	stop, err := watchPeak(b.server.PID)
+	if err != nil {
+		return err
+	}
+	began = time.Now()
+	pushed := b.nugetPush(id, file)
+	took := time.Since(began)
+	peak, err := stop()
+	if pushed != nil {
+		return pushed
+	}
+	if err != nil {
+		return err
+	}
+	what := fmt.Sprintf("NuGet push of %d MiB", b.large>>20)
+	rate := func(d time.Duration) float64 { return float64(length) / 1e6 / d.Seconds() }
+	b.report.add(&figure{
+		ID: "nuget.large.publish", Unit: "MB/s", What: what,
+		Samples: []sample{
+			{System: packhouse, Value: rate(took)},
+			{System: "disk + 4 digests", Value: rate(limit)},
+		},
+	})
+	b.report.add(&figure{
+		ID: "nuget.large.memory", Unit: "MiB", What: what + ", rise of peak VmRSS",
+		Samples: []sample{{System: packhouse, Value: mib(peak - idle.rss)}},
+	}).goal("value", "<=", 64)
+
+	request, err := http.NewRequestWithContext(b.ctx, http.MethodGet, b.nugetURL()+"/download/nuget.large/1.0.0/nuget.large.1.0.0.nupkg", nil)
+	if err != nil {
+		return err
+	}
+	request.Header = b.basicHeader()
+	response, err := client.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	again := sha256.New()
+	if _, err := io.Copy(again, response.Body); err != nil {
+		return err
+	}
+	if response.StatusCode != http.StatusOK || !bytes.Equal(again.Sum(nil), sum.Sum(nil)) {
+		return fmt.Errorf("GET %s: status %d, and not the bytes that were pushed", request.URL.Path, response.StatusCode)
+	}
+	return nil
+}
+
+// nugetIndexes reads what clients ask for first about an id with many versions: its registration, of which the index lists the pages, one
+// of the pages, and the list of versions. Each again, unchanged since it was last read.
+func nugetIndexes(b *bench) error {
+	var versions []string
+	for i := range b.readVersions {
+		versions = append(versions, fmt.Sprintf("1.%d.0", i))
+		var nupkg bytes.Buffer
+		if err := writeNupkg(&nupkg, nugetRead, versions[i], nugetSmall, byte(i)); err != nil {
+			return err
+		}
+		if err := b.nugetPush(nugetRead, &nupkg); err != nil {
+			return err
+		}
+	}
+	header := b.basicHeader()
+	header.Set("Accept-Encoding", "gzip")
+	id := strings.ToLower(nugetRead)
+	registration := b.nugetURL() + "/metadata-semver2/" + id + "/index.json"
+	var page string
+	for _, document := range []struct {
+		id, what string
+		url      func() string
+		check    func(plain []byte) error
+	}{
+		{"registration", "NuGet registration index", func() string { return registration }, func(plain []byte) (err error) {
+			page, err = nugetCheckRegistration(plain, versions)
+			return err
+		}},
+		{"page", "NuGet registration page of 64 versions", func() string { return page }, func(plain []byte) error {
+			return nugetCheckPage(plain, versions[:min(64, len(versions))])
+		}},
+		{"versions", "NuGet list of versions", func() string { return b.nugetURL() + "/download/" + id + "/index.json" }, func(plain []byte) error {
+			return nugetCheckVersions(plain, versions)
+		}},
+	} {
+		address := document.url()
+		if address == registration && document.id == "page" { // all versions are inside the index
+			continue
+		}
+		response, zipped, err := get(b.ctx, address, header)
+		if err != nil {
+			return err
+		}
+		if response.StatusCode != http.StatusOK || response.Header.Get("Content-Encoding") != "gzip" {
+			return fmt.Errorf("GET %s: status %d, %v: not the gzip JSON that was asked for", address, response.StatusCode, response.Header)
+		}
+		plain, err := gunzip(zipped)
+		if err != nil {
+			return err
+		}
+		if err := document.check(plain); err != nil {
+			return fmt.Errorf("GET %s: %w", address, err)
+		}
+		loads := []loadOf{{system: packhouse, pid: b.server.PID, url: address, header: header, status: http.StatusOK, length: len(zipped)}}
+		if b.nginx != nil {
+			l, err := b.nginx.putDocument(b.ctx, "nuget-"+document.id+".json", zipped, header)
+			if err != nil {
+				return err
+			}
+			loads = append(loads, l)
+		}
+		f, err := b.compare(&figure{
+			ID: "nuget." + document.id, What: fmt.Sprintf("%s, %d versions, gzip, %.1f KB", document.what, b.readVersions, float64(len(zipped))/1024),
+		}, loads...)
+		if err != nil {
+			return err
+		}
+		f.goal("ratio", ">=", 0.5)
+		if err := b.compareUnchanged(&figure{ID: "nuget." + document.id + ".304", What: document.what + ", unchanged: 304"}, loads...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// nugetCheckRegistration fails unless an index has just these versions, and returns the URL of its first page: its own, when the page is in it.
+func nugetCheckRegistration(index []byte, versions []string) (page string, err error) {
+	var got struct {
+		ID    string `json:"@id"`
+		Count int
+		Items []struct {
+			ID           string `json:"@id"`
+			Count        int
+			Lower, Upper string
+			Items        []any
+		}
+	}
+	if err := json.Unmarshal(index, &got); err != nil {
+		return "", err
+	}
+	if len(got.Items) == 0 {
+		return "", errors.New("no page")
+	}
+	total := 0
+	for _, item := range got.Items {
+		total += item.Count
+	}
+	if got.Count != len(got.Items) || total != len(versions) || got.Items[0].Lower != versions[0] || got.Items[len(got.Items)-1].Upper != versions[len(versions)-1] {
+		return "", fmt.Errorf("%d versions on %d pages, want the %d that were pushed", total, len(got.Items), len(versions))
+	}
+	if got.Items[0].Items != nil {
+		return got.ID, nil
+	}
+	return got.Items[0].ID, nil
+}
+
+// nugetCheckPage fails unless a registration page has just these versions.
+func nugetCheckPage(page []byte, versions []string) error {
+	var got struct {
+		Items []struct{ CatalogEntry struct{ Version string } }
+	}
+	if err := json.Unmarshal(page, &got); err != nil {
+		return err
+	}
+	var list []string
+	for _, leaf := range got.Items {
+		list = append(list, leaf.CatalogEntry.Version)
+	}
+	return nugetSame(list, versions)
+}
+
+// nugetCheckVersions fails unless a list of versions has just these.
+func nugetCheckVersions(list []byte, versions []string) error {
+	var got struct{ Versions []string }
+	if err := json.Unmarshal(list, &got); err != nil {
+		return err
+	}
+	return nugetSame(got.Versions, versions)
+}
+
+func nugetSame(got, want []string) error {
+	if !slices.Equal(got, want) {
+		return fmt.Errorf("%d versions that are not the %d that were pushed, in their order", len(got), len(want))
+	}
+	return nil
+}
