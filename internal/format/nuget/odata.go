@@ -32,6 +32,7 @@ const (
 	maxNodes      = 1000
 	maxLevels     = 200      // of parentheses: clients that ask for many ids put one pair around each "or"
 	maxMade       = 16 << 10 // bytes of a text that a function puts together; a longer one is null
+	maxOrder      = 8        // terms of $orderby: their values are kept for each version
 )
 
 // kind is the type of a value.
@@ -654,6 +655,9 @@ type orderTerm struct {
 func parseOrder(option, text string) (order []orderTerm, err error) {
 	p, err := newParser(option, text)
 	for more := true; more && err == nil; {
+		if len(order) == maxOrder {
+			return nil, registry.Errorf(registry.Invalid, "%s has more than %d terms", option, maxOrder)
+		}
 		var term orderTerm
 		if term.node, err = p.or(); err != nil {
 			break

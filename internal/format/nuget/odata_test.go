@@ -236,7 +236,7 @@ func TestOrder(t *testing.T) {
 			t.Errorf("%s: %d", test.order, got)
 		}
 	}
-	for _, bad := range []string{"", "Id desc Version", "Id,", "Id desc asc", "Nam", ",Id"} {
+	for _, bad := range []string{"", "Id desc Version", "Id,", "Id desc asc", "Nam", ",Id", "Id" + strings.Repeat(",Id", 8)} {
 		if _, err := parseOrder("$orderby", bad); registry.KindOf(err) != registry.Invalid {
 			t.Errorf("%q: %v", bad, err)
 		}
