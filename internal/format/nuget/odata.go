@@ -113,8 +113,14 @@ type node struct {
 	at       int       // position in the text, from 1
 }
 
-// eval is what the expression comes to for a version.
+// eval is what the expression comes to for a version. It counts the effort: each text is looked at where it comes to.
 func (n *node) eval(e *feedEntry) value {
+	v := n.compute(e)
+	e.effort += int64(effortOfPart + len(v.text))
+	return v
+}
+
+func (n *node) compute(e *feedEntry) value {
 	switch n.op {
 	case "literal":
 		return n.value
