@@ -302,8 +302,9 @@ func (db *DB) FileOfVersion(ctx context.Context, entries []int64, version, name 
 	}
 	ctx, cancel := db.bounded(ctx)
 	defer cancel()
-	if len(entries) > 1 {
-		f, err := scanFile(db.row(ctx, query+" ORDER BY p.id DESC, f.id DESC LIMIT 1", args...))
+	if len(entries) > 1 { // a text for each number of them, which is not kept compiled
+		db.queries.Add(1)
+		f, err := scanFile(db.reader.QueryRowContext(ctx, query+" ORDER BY p.id DESC, f.id DESC LIMIT 1", args...))
 		return f, classify(err)
 	}
 	type key struct {

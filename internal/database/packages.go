@@ -127,11 +127,7 @@ func entryConditions(f registry.EntryFilter) *conditions {
 		c.add("(e.listed & $?) <> 0", f.Listed)
 	}
 	if len(f.Names) > 0 {
-		names := make([]any, len(f.Names))
-		for i, name := range f.Names {
-			names[i] = name
-		}
-		c.add("e.name IN ($?"+strings.Repeat(", $?", len(names)-1)+")", names...)
+		c.addIn("e.name", f.Names)
 	}
 	c.visible(f.Viewer, false)
 	return c
@@ -172,6 +168,15 @@ type conditions struct {
 }
 
 func (c *conditions) add(part string, args ...any) { c.parts = append(c.parts, c.text(part, args...)) }
+
+// addIn adds that a column has one of some values.
+func (c *conditions) addIn(column string, values []string) {
+	args := make([]any, len(values))
+	for i, value := range values {
+		args[i] = value
+	}
+	c.add(column+" IN ($?"+strings.Repeat(", $?", len(values)-1)+")", args...)
+}
 
 // text is a part with the numbers of its arguments, which are kept: to be put into another one.
 func (c *conditions) text(part string, args ...any) string {
@@ -441,10 +446,11 @@ func (t *tx) CreateSymbol(s *registry.Symbol) error {
 		s.FileID, s.Name, s.Signature, s.Checksum, s.Size, s.SHA256)
 }
 
-func (t *tx) Symbols(project int64, group *registry.Group, signature, name string) ([]*registry.ProjectSymbol, error) {
+func (t *tx) Symbols(project int64, group *registry.Group, signature, name string, checksums []string) ([]*registry.ProjectSymbol, error) {
 	c := &conditions{}
 	c.add("s.signature = $?", signature)
 	c.add("s.name = $?", name)
+	c.addIn("s.checksum", checksums)
 	if group != nil {
 		c.add("j.lineage LIKE $?", lineageText(group.Lineage)+"%")
 	} else {

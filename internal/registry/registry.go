@@ -44,7 +44,7 @@ type Publication struct {
 	Package   Package           // ProjectID, Type, Name, Version and its key, Traits, Status and its message, CreatorID, PipelineID, Words
 	EntryName string            // Name in the format's canonical spelling
 	Grows     bool              // the version may be there already: its files are added to it
-	Joins     bool              // the version has to be there: its files are added to it
+	Joins     bool              // the version has to be there, with files: its files are added to them
 	Claim     *Project          // set: name and version are claimed in the project's top-level namespace
 	Files     []PublicationFile // at least one
 	Fragments map[string][]byte // variant of index document → this version's own piece
@@ -240,6 +240,9 @@ func grow(ctx context.Context, tx Tx, p *Publication, policy *Policy) (files int
 	_, had, err := tx.PageFiles(existing.ID, "id", false, 1, 0)
 	if err != nil {
 		return 0, false, err
+	}
+	if p.Joins && had == 0 { // all of its files were deleted, and no client may install what comes now
+		return 0, false, Errorf(NotFound, "404 Package Not Found")
 	}
 	same := 0
 	for _, file := range p.Files {

@@ -223,9 +223,9 @@ type Tx interface {
 	PageFiles(pkg int64, order string, descending bool, limit, offset int) (files []*File, total int, err error)
 
 	CreateSymbol(*Symbol) error
-	// Symbols are those with a signature and name in installable packages of a project, or of the projects below a group,
-	// the newest first. It is without regard to rights.
-	Symbols(project int64, group *Group, signature, name string) ([]*ProjectSymbol, error)
+	// Symbols are those with a signature, a name and one of the checksums in installable packages of a project, or of the
+	// projects below a group, the newest first. It is without regard to rights.
+	Symbols(project int64, group *Group, signature, name string, checksums []string) ([]*ProjectSymbol, error)
 
 	// AddDownloads adds to the counts of days, of files and of packages, and moves packages' last download forward, but
 	// never back. Rows are ordered by package. What is gone meanwhile is passed over.

@@ -95,6 +95,7 @@ func Run(t *testing.T, open func(t *testing.T) registry.Store) {
 		{"published in place of another", testPublishedInPlace},
 		{"protected", testProtected},
 		{"too many files", testTooManyFiles},
+		{"files that join others, and symbols", testJoins},
 
 		{"search", testSearch},
 		{"lists by name", testNames},

@@ -67,7 +67,8 @@ func OpenZip(r io.ReaderAt, size int64, what string) (*Zip, error) {
 			return nil, registry.Errorf(registry.Invalid, "%s has the file %.255q twice", what, member.Name)
 		}
 		z.names[member.Name] = member
-		if unpacked += member.UncompressedSize64; unpacked > RatioFrom && unpacked/MaxRatio > uint64(size) {
+		unpacked += min(member.UncompressedSize64, 1<<62) // so that the sum does not begin anew
+		if unpacked > RatioFrom && unpacked/MaxRatio > uint64(size) {
 			return nil, bomb
 		}
 	}

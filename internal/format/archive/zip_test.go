@@ -103,6 +103,16 @@ func TestBadZip(t *testing.T) {
 		{"a drive", makeZip(t, "c:a"), "the parcel has a file whose path leads out of it"},
 		{"a member twice", makeZip(t, "a", "b", "a"), `the parcel has the file "a" twice`},
 		{"a bomb", change(one, directory+24, four(100<<20)), "the parcel unpacks to too much"},
+		{"a bomb so large that the sum begins anew", func() []byte {
+			var b bytes.Buffer
+			w := zip.NewWriter(&b)
+			for i, size := range []uint64{4, 1<<64 - 1} {
+				f, _ := w.CreateRaw(&zip.FileHeader{Name: string(rune('a' + i)), UncompressedSize64: size, CompressedSize64: 4})
+				io.WriteString(f, "text")
+			}
+			w.Close()
+			return b.Bytes()
+		}(), "the parcel unpacks to too much"},
 		{"a member said to be longer", change(one, directory+24, four(100)), `the parcel has the file "a", which is damaged`},
 		{"a member said to be shorter", change(one, directory+24, four(3)), `the parcel has the file "a", which is damaged`},
 		{"a member of another checksum", change(one, directory+16, four(1)), `the parcel has the file "a", which is damaged`},

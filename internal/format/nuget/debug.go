@@ -2,7 +2,6 @@ package nuget
 
 import (
 	"net/http"
-	"slices"
 	"strings"
 
 	"packhouse/internal/access"
@@ -42,7 +41,7 @@ func (h *Handler) symbol(w http.ResponseWriter, q *request) error {
 		err = c.View.AuthorizeGroup(c.Caller, group, access.Read)
 		served = err == nil
 	}
-	if err != nil && registry.KindOf(err) == registry.Fault {
+	if err != nil && !denied(err) {
 		return err
 	}
 	sums := checksums(q.Header)
@@ -54,16 +53,13 @@ func (h *Handler) symbol(w http.ResponseWriter, q *request) error {
 	}
 	var found []*registry.ProjectSymbol
 	err = h.Registry.Store.Read(q.Context(), func(tx registry.Tx) (err error) {
-		found, err = tx.Symbols(place, group, strings.ToLower(q.PathValue("signature")), name)
+		found, err = tx.Symbols(place, group, strings.ToLower(q.PathValue("signature")), name, sums)
 		return err
 	})
 	if err != nil {
 		return err
 	}
 	for _, s := range found {
-		if !slices.Contains(sums, s.Checksum) {
-			continue
-		}
 		p, err := c.View.ProjectByID(s.ProjectID)
 		if registry.KindOf(err) == registry.NotFound { // it was removed, its packages go after it
 			continue
@@ -84,9 +80,7 @@ func (h *Handler) symbol(w http.ResponseWriter, q *request) error {
 // serves tells whether a caller gets the debug symbols of a project.
 func (h *Handler) serves(c *format.Caller, p *registry.Project) (bool, error) {
 	err := c.View.Authorize(c.Caller, p, access.Read)
-	switch registry.KindOf(err) {
-	case registry.Unauthenticated, registry.Forbidden, registry.NotFound:
-	default:
+	if !denied(err) {
 		return err == nil, err
 	}
 	if p.Hidden() || p.RegistryAccess == registry.RegistryDisabled {

@@ -298,7 +298,7 @@ func (b *builder) page(tx registry.Tx, id string, page []release, leaves bool) {
 
 // leaves writes those of releases, with commas between them.
 func (b *builder) leaves(tx registry.Tx, page []release) {
-	for chunk := range slices.Chunk(page, 4*perPage) { // a database takes so many ids at once
+	for chunk := range slices.Chunk(page, perPage) { // so many are in memory at once
 		ids := make([]int64, len(chunk))
 		for i, r := range chunk {
 			ids[i] = r.ID
@@ -408,7 +408,10 @@ func (m *manifest) licenseURL(prefix string, v version) string {
 	return m.LicenseURL
 }
 
-// leafFragment renders what never changes of a registration leaf.
+// maxLeaf is how many bytes the fragment of a leaf may have: some thousand dependencies. A page has many leaves.
+const maxLeaf = 1 << 20
+
+// leafFragment renders what never changes of a registration leaf. It returns Invalid when that is too large.
 func leafFragment(m *manifest, v version) ([]byte, error) {
 	id := plain.leaf(mark, m.ID, v.key())
 	full := v.String()
@@ -445,7 +448,11 @@ func leafFragment(m *manifest, v version) ([]byte, error) {
 		Entry   catalogEntry `json:"catalogEntry"`
 	}{id, "Package", entry.PackageContent, entry})
 	text := bytes.TrimSuffix(b.Bytes(), []byte("}}\n"))
-	return bytes.ReplaceAll(text, []byte(mark), []byte{0}), err
+	text = bytes.ReplaceAll(text, []byte(mark), []byte{0})
+	if len(text) > maxLeaf {
+		return nil, invalid("The nuspec has more dependencies than fit into %d MiB of an answer", maxLeaf>>20)
+	}
+	return text, err
 }
 
 // title is what a package is called; its id, where it does not say.

@@ -26,6 +26,7 @@ type feedEntry struct {
 	downloads      int64 // of all versions
 	latest         bool  // the highest stable one of those that are listed
 	absoluteLatest bool  // the highest of those that are listed
+	effort         int64 // of expressions so far, see maxEffort
 }
 
 // property is one of an entry's, by the name that NuGet's gallery gives it.

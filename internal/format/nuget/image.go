@@ -49,16 +49,18 @@ func readDebugInfo(r io.ReaderAt) (info debugInfo, err error) {
 	}
 	place := func(entry []byte) uint32 { return binary.LittleEndian.Uint32(entry[24:]) }
 	slices.SortFunc(entries, func(a, b []byte) int { return cmp.Compare(place(a), place(b)) }) // to read forward
+	end := int64(0)                                                                            // of what was read: what overlaps would be unpacked anew for each
 	for _, entry := range entries {
 		kind, minor := binary.LittleEndian.Uint32(entry[12:]), binary.LittleEndian.Uint16(entry[10:])
 		portable := kind == codeViewEntry && minor == portableMinor
-		if !portable && kind != checksumEntry {
+		if !portable && kind != checksumEntry || int64(place(entry)) < end {
 			continue
 		}
 		data, err := readAt(r, int64(place(entry)), min(256, int64(binary.LittleEndian.Uint32(entry[16:]))))
 		if err != nil {
 			return info, err
 		}
+		end = int64(place(entry)) + int64(len(data))
 		if portable {
 			// "RSDS", GUID, age (4), path.
 			if len(data) >= 24 && string(data[:4]) == "RSDS" {

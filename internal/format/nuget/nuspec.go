@@ -30,6 +30,7 @@ const (
 	// maxAttributes bounds the equals signs, of which every attribute has one: the parser keeps all attributes of an element.
 	maxAttributes = 50_000
 	maxURL        = 4000 // bytes
+	maxFramework  = 255  // bytes; answers repeat it with each dependency
 )
 
 // parseNuspec reads a .nuspec as NuGet's client does (its NuspecReader): in any namespace, of which there is one for each
@@ -260,6 +261,9 @@ func (r *nuspecReader) dependencies() error {
 		case r.is(e, "group"):
 			r.grouped = true
 			g := dependencyGroup{Framework: attribute(e, "targetFramework")}
+			if len(g.Framework) > maxFramework {
+				return invalid("Target framework is too long")
+			}
 			if err := r.each("dependency", func(e xml.StartElement) error { return r.dependency(e, &g.Dependencies) }); err != nil {
 				return err
 			}

@@ -231,12 +231,32 @@ func TestBadNuspecs(t *testing.T) {
 		{"a dependency on a path", with(`<dependencies><group><dependency id="../a"/></group></dependencies>`), `Validation failed: Dependency "../a" is invalid`},
 		{"a floating range", with(`<dependencies><dependency id="a" version="1.*"/></dependencies>`), `Validation failed: Version range "1.*" of the dependency a is invalid`},
 		{"a dependency twice", with(`<dependencies><group><dependency id="a"/><dependency id="A"/></group></dependencies>`), "Validation failed: Dependency A is twice in one group"},
+		{"a long framework", with(`<dependencies><group targetFramework="` + strings.Repeat("a", 256) + `"/></dependencies>`), "Validation failed: Target framework is too long"},
 		{"a package type without a name", with(`<packageTypes><packageType/></packageTypes>`), "Validation failed: Package type is invalid"},
 		{"a package type of a version that is none", with(`<packageTypes><packageType name="a" version="b"/></packageTypes>`), `Validation failed: Version "b" of the package type is invalid`},
 	} {
 		m, err := parseNuspec([]byte(row.text))
 		if registry.KindOf(err) != registry.Invalid || registry.MessageOf(err) != row.want {
 			t.Errorf("%s: %+v, %v", row.why, m, err)
+		}
+	}
+}
+
+// What answers say of a version is bounded, though they repeat id, version and framework with each dependency.
+func TestLeavesAreBounded(t *testing.T) {
+	for n, fits := range map[int]bool{1000: true, 6000: false} {
+		var dependencies strings.Builder
+		for i := range n {
+			fmt.Fprintf(&dependencies, `<dependency id="a%d"/>`, i)
+		}
+		m, err := parseNuspec([]byte(nuspecWith(`<dependencies><group targetFramework="` + strings.Repeat("é", maxFramework/2) + `">` + dependencies.String() + `</group></dependencies>`)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		v, _ := parseVersion(m.Version)
+		leaf, err := leafFragment(m, v)
+		if fits != (err == nil) || err != nil && registry.KindOf(err) != registry.Invalid || len(leaf) > maxLeaf {
+			t.Errorf("%d dependencies: %d bytes, %v", n, len(leaf), err)
 		}
 	}
 }

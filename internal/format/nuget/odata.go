@@ -32,6 +32,7 @@ const (
 	maxNodes      = 1000
 	maxLevels     = 200      // of parentheses: clients that ask for many ids put one pair around each "or"
 	maxMade       = 16 << 10 // bytes of a text that a function puts together; a longer one is null
+	maxOrder      = 8        // terms of $orderby: their values are kept for each version
 )
 
 // kind is the type of a value.
@@ -112,8 +113,14 @@ type node struct {
 	at       int       // position in the text, from 1
 }
 
-// eval is what the expression comes to for a version.
+// eval is what the expression comes to for a version. It counts the effort: each text is looked at where it comes to.
 func (n *node) eval(e *feedEntry) value {
+	v := n.compute(e)
+	e.effort += int64(effortOfPart + len(v.text))
+	return v
+}
+
+func (n *node) compute(e *feedEntry) value {
 	switch n.op {
 	case "literal":
 		return n.value
@@ -654,6 +661,9 @@ type orderTerm struct {
 func parseOrder(option, text string) (order []orderTerm, err error) {
 	p, err := newParser(option, text)
 	for more := true; more && err == nil; {
+		if len(order) == maxOrder {
+			return nil, registry.Errorf(registry.Invalid, "%s has more than %d terms", option, maxOrder)
+		}
 		var term orderTerm
 		if term.node, err = p.or(); err != nil {
 			break

@@ -133,6 +133,38 @@ func TestMadeTextsAreBounded(t *testing.T) {
 	}
 }
 
+// An expression that is more work may look at fewer versions.
+func TestEffortIsBounded(t *testing.T) {
+	effort := func(text string) int64 {
+		n, err := parseFilter("$filter", text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		e := sample()
+		n.holds(e)
+		return e.effort
+	}
+	one, literal := effort("length('a') ge 0"), effort("length('"+strings.Repeat("a", 1001)+"') ge 0")
+	if made := effort("length(replace('" + strings.Repeat("a", 1000) + "','a','bbb')) ge 0"); one < 3*effortOfPart || literal != one+1000 || made < one+4000 {
+		t.Errorf("%d, %d and %d", one, literal, made)
+	}
+	if nested := effort("length(toupper(tolower('" + strings.Repeat("a", 1000) + "'))) ge 0"); nested < one+3000 {
+		t.Errorf("nested: %d", nested)
+	}
+
+	filter, err := parseFilter("$filter", "DownloadCount eq 1 or DownloadCount ge 0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for spent, want := range map[int64]string{0: "", maxEffort: "$filter and $orderby are too much work"} {
+		a := &ask{plan: planOf(filter), unlisted: true, effort: spent}
+		goOn, err := a.sift(nil, []*feedEntry{sample()}, func(*feedEntry) bool { return true })
+		if goOn != (want == "") || (err == nil) != goOn || !strings.HasPrefix(registry.MessageOf(err), want) {
+			t.Errorf("%d spent before: %v", spent, err)
+		}
+	}
+}
+
 func TestPlan(t *testing.T) {
 	for _, test := range []struct {
 		filter string
@@ -236,7 +268,7 @@ func TestOrder(t *testing.T) {
 			t.Errorf("%s: %d", test.order, got)
 		}
 	}
-	for _, bad := range []string{"", "Id desc Version", "Id,", "Id desc asc", "Nam", ",Id"} {
+	for _, bad := range []string{"", "Id desc Version", "Id,", "Id desc asc", "Nam", ",Id", "Id" + strings.Repeat(",Id", 8)} {
 		if _, err := parseOrder("$orderby", bad); registry.KindOf(err) != registry.Invalid {
 			t.Errorf("%q: %v", bad, err)
 		}

@@ -259,10 +259,14 @@ func (a *ask) sift(tx registry.Tx, entries []*feedEntry, yield func(*feedEntry) 
 			}
 		}
 		for _, e := range chunk {
-			if late && e.file == nil || !a.rest.holds(e) {
+			if late && e.file == nil {
 				continue
 			}
-			if !yield(e) {
+			goOn := !a.rest.holds(e) || yield(e)
+			if a.effort += e.effort; a.effort > maxEffort {
+				return false, registry.Errorf(registry.Invalid, "$filter and $orderby are too much work for so many versions: ask for an id, or for words to search")
+			}
+			if !goOn {
 				return false, nil
 			}
 		}

@@ -265,9 +265,6 @@ func (h *Handler) target(q *request) (*format.Caller, *registry.Package, error) 
 	return c, pkg, err
 }
 
-// maxUnpacked is how much the debug symbols of one package may unpack to, in bytes.
-const maxUnpacked = 4 << 30
-
 // pushSymbols answers PUT /symbolpackage: the .snupkg of a version that is there. Its symbols are found from then on by
 // what a debugger knows.
 func (h *Handler) pushSymbols(w http.ResponseWriter, q *request) error {
@@ -293,11 +290,9 @@ func (h *Handler) pushSymbols(w http.ResponseWriter, q *request) error {
 			s.Content.Discard()
 		}
 	}()
-	unpacked := &format.Limited{Left: maxUnpacked, Err: errTooLarge} // by all of them together
-	symbols := map[string]symbol{}                                   // by path
+	symbols := map[string]symbol{} // by path
 	err = eachSymbol(staged, staged.Digests().Size, func(name string, s symbol, content io.Reader) error {
-		unpacked.Reader = content
-		staged, err := h.Registry.Blobs.Stage(q.Context(), unpacked)
+		staged, err := h.Registry.Blobs.Stage(q.Context(), content)
 		if err == nil {
 			symbols[name] = s
 			file.Symbols = append(file.Symbols, registry.PublicationSymbol{Content: staged,

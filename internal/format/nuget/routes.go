@@ -88,12 +88,21 @@ func (h *Handler) withKey(r *http.Request) (*http.Request, error) {
 	}
 	second, err := h.Caller(keyed)
 	switch {
-	case registry.KindOf(err) == registry.Fault && err != nil:
+	case err != nil && !denied(err):
 		return nil, err
 	case err != nil, first.Token == nil, first.UserID() != second.UserID(), first.UserID() == 0 && first.Token.ID != second.Token.ID:
 		return nil, registry.Errorf(registry.Invalid, "400 Bad request - Found more than one set of credentials")
 	}
 	return keyed, nil
+}
+
+// denied tells whether an error says that a caller may not, rather than that it could not be found out.
+func denied(err error) bool {
+	switch registry.KindOf(err) {
+	case registry.Unauthenticated, registry.Forbidden, registry.NotFound:
+		return true
+	}
+	return false
 }
 
 // writeError answers as GitLab's REST API does. Clients of NuGet print one header of it.

@@ -24,6 +24,8 @@ type symbol struct {
 
 const (
 	maxSymbols = 100 // PDBs of a package, as GitLab
+	// maxUnpacked is how much they may unpack to, in bytes, all together.
+	maxUnpacked = 4 << 30
 	// maxPDBHeader is how far the directory of a PDB's streams may reach, in bytes. Those of compilers end before 200.
 	maxPDBHeader = 4 << 10
 	pdbIDLength  = 20 // GUID and stamp
@@ -33,21 +35,27 @@ const (
 // eachSymbol calls f for each portable PDB of the .snupkg r of size bytes, in constant memory: name is its path in the
 // package, content its bytes. Windows PDBs are left out, as GitLab does: they have no checksum to ask for them by.
 //
-// Errors: Invalid for what is no zip archive, has no portable PDB or more than maxSymbols, or a .pdb that is no PDB; those of
-// r and of f as they are. f may have been called before. The .nuspec is not looked at: see readPackage.
+// Errors: Invalid for what is no zip archive, has no portable PDB, more PDBs than maxSymbols or with more bytes than
+// maxUnpacked, or a .pdb that is no PDB; those of r and of f as they are. f may have been called before. The .nuspec is not
+// looked at: see readPackage.
 func eachSymbol(r io.ReaderAt, size int64, f func(name string, s symbol, content io.Reader) error) error {
 	p, err := openPackage(r, size)
 	if err != nil {
 		return err
 	}
 	var pdbs []*zip.File
+	left := uint64(maxUnpacked)
 	for _, member := range p.File {
-		if strings.EqualFold(path.Ext(entryPath(member)), ".pdb") {
-			pdbs = append(pdbs, member)
+		if !strings.EqualFold(path.Ext(entryPath(member)), ".pdb") {
+			continue
 		}
-	}
-	if len(pdbs) > maxSymbols {
-		return registry.Errorf(registry.Invalid, "the package has more than %d PDB files", maxSymbols)
+		if pdbs = append(pdbs, member); len(pdbs) > maxSymbols {
+			return registry.Errorf(registry.Invalid, "the package has more than %d PDB files", maxSymbols)
+		}
+		if member.UncompressedSize64 > left {
+			return errTooLarge
+		}
+		left -= member.UncompressedSize64
 	}
 	portable := 0
 	for _, member := range pdbs {

@@ -1,6 +1,7 @@
 package nuget
 
 import (
+	"archive/zip"
 	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
@@ -8,11 +9,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
+	"packhouse/internal/format/archive"
 	"packhouse/internal/registry"
 )
 
@@ -207,6 +210,78 @@ func TestSymbolsAreOfTheBuild(t *testing.T) {
 		case row.want == "" && err != nil, row.want != "" && (registry.KindOf(err) != registry.Invalid || !strings.HasPrefix(registry.MessageOf(err), row.want)):
 			t.Errorf("%s: %v", row.why, err)
 		}
+	}
+}
+
+// behind is a content after so many zeros, which nothing keeps.
+type behind struct {
+	zeros   int64
+	content []byte
+}
+
+func (b behind) ReadAt(p []byte, at int64) (n int, err error) {
+	for ; n < len(p) && at+int64(n) < b.zeros; n++ {
+		p[n] = 0
+	}
+	if n < len(p) {
+		var more int
+		more, err = bytes.NewReader(b.content).ReadAt(p[n:], at+int64(n)-b.zeros)
+		n += more
+	}
+	return n, err
+}
+
+// What PDBs say that they unpack to is known before any of them is.
+func TestSymbolsUnpackToSoMuch(t *testing.T) {
+	var b bytes.Buffer
+	w := zip.NewWriter(&b)
+	for _, name := range []string{"a.pdb", "b.pdb"} {
+		if _, err := w.CreateRaw(&zip.FileHeader{Name: name, Method: zip.Deflate, UncompressedSize64: maxUnpacked/2 + 1}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	body := behind{maxUnpacked / archive.MaxRatio * 2, b.Bytes()} // a large package: it is no bomb
+	err := eachSymbol(body, body.zeros+int64(b.Len()), nil)
+	if err != errTooLarge {
+		t.Error(err)
+	}
+}
+
+// backward counts how often a reader was asked for what lies before the end of what it had read.
+type backward struct {
+	io.ReaderAt
+	end   int64
+	times int
+}
+
+func (b *backward) ReadAt(p []byte, at int64) (int, error) {
+	if at < b.end {
+		b.times++
+	}
+	n, err := b.ReaderAt.ReadAt(p, at)
+	b.end = at + int64(n)
+	return n, err
+}
+
+// An image is unpacked from its beginning twice at most, wherever its debug entries say that they are.
+func TestImagesAreReadForward(t *testing.T) {
+	var entries [][]byte
+	for range maxDebugEntries {
+		entries = append(entries, codeView(portableMinor))
+	}
+	image := []byte(makeImage(32, entries...))
+	directory := bytes.Index(image, []byte("RSDS")) - 28*len(entries)
+	for i := range entries { // all of them are in one place
+		copy(image[directory+28*i+24:], image[directory+24:directory+28])
+	}
+	image = slices.Concat(image, make([]byte, 2*maxImageHeader))
+	r := &backward{ReaderAt: bytes.NewReader(image)}
+	info, err := readDebugInfo(r)
+	if err != nil || info.Signature != goodSymbol.Signature || r.times > 2 {
+		t.Errorf("%+v, %d times backward, %v", info, r.times, err)
 	}
 }
 

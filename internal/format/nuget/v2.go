@@ -50,6 +50,9 @@ const (
 	maxSorted   = 10_000 // of a list that is not in the order of ids: up to the end of the page
 	maxExamined = 200_000
 	maxSought   = 250 // ids
+
+	maxEffort    = 1 << 30 // bytes that expressions look at, in all versions: some seconds
+	effortOfPart = 64      // of an expression, besides its text
 )
 
 // service answers GET /v2. NuGet before version 3 sends a password to a feed only after this document has asked for it: so it is
@@ -136,6 +139,7 @@ type ask struct {
 	unlisted bool                // those that are not listed, too
 	updates  map[string][]update // by id; nil: all versions
 	newest   bool                // of updates only the newest one
+	effort   int64               // so far, see maxEffort
 }
 
 // update is a version that a client has.
