@@ -69,7 +69,14 @@ type Request struct {
 	// Build writes the document, from one snapshot of the store. It may run for several requests at once, so ctx is
 	// none of theirs.
 	Build func(ctx context.Context, w io.Writer) (Built, error)
+	Vary  string // empty: the usual
+	// ByTime: its clients know no ETag and ask with If-Modified-Since, and get 304 for exactly what they were told. So that two states of
+	// a second are not one to them, they are told no time as long as it is not over.
+	ByTime bool
 }
+
+// settled is how old a document must be to be told by its time. Clocks of several nodes may be a little apart.
+const settled = 5 * time.Second
 
 // Cache keeps documents.
 type Cache struct {
@@ -89,6 +96,7 @@ type document struct {
 	plainTag, gzipTag         []string // header values, made once
 	plainLength, gzipLength   []string
 	contentType, lastModified []string
+	modified                  time.Time
 }
 
 // overhead is what a kept document costs besides its bytes, roughly.
@@ -110,6 +118,9 @@ func (c *Cache) Serve(w http.ResponseWriter, r *http.Request, request Request) e
 	header := w.Header()
 	header["Vary"] = vary
 	header["Cache-Control"] = cacheControl
+	if request.Vary != "" {
+		header["Vary"] = []string{request.Vary}
+	}
 	compressed := acceptsGzip(r.Header)
 	// Only the ETag is trusted: Last-Modified counts in seconds, in which two versions may have been published.
 	if match := r.Header["If-None-Match"]; len(match) > 0 {
@@ -141,8 +152,21 @@ func (c *Cache) Serve(w http.ResponseWriter, r *http.Request, request Request) e
 		w.WriteHeader(http.StatusNotModified)
 		return nil
 	}
+	switch since := r.Header["If-Modified-Since"]; {
+	case !request.ByTime:
+		header["Last-Modified"] = doc.lastModified
+	case time.Since(doc.modified) > settled:
+		header["Last-Modified"] = doc.lastModified
+		if len(since) > 0 && since[0] == doc.lastModified[0] && len(r.Header["If-None-Match"]) == 0 {
+			header["Etag"] = doc.plainTag
+			if compressed {
+				header["Etag"] = doc.gzipTag
+			}
+			w.WriteHeader(http.StatusNotModified)
+			return nil
+		}
+	}
 	header["Content-Type"] = doc.contentType
-	header["Last-Modified"] = doc.lastModified
 	if compressed {
 		header["Etag"], header["Content-Length"], header["Content-Encoding"] = doc.gzipTag, doc.gzipLength, gzipEncoding
 	} else {
@@ -187,6 +211,7 @@ func (c *Cache) build(ctx context.Context, request Request) (*document, error) {
 		plainLength:  []string{strconv.FormatInt(counter.n, 10)},
 		contentType:  []string{request.ContentType},
 		lastModified: []string{built.Modified.UTC().Format(http.TimeFormat)},
+		modified:     built.Modified,
 	}
 	doc.gzipLength = []string{strconv.Itoa(len(doc.gzip))}
 	c.put(doc)

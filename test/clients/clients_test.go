@@ -24,8 +24,8 @@ import (
 // The programs that the scripts run. All but npm, which comes with
 // Node.js, are installed by "make tools".
 var (
-	preinstalled = []string{"node", "npm"}
-	installed    = []string{"yarn", "yarn-berry", "pnpm", "pnpm10", "bun", "python", "gitlab", "python-packaging", "pip", "twine", "uv", "poetry", "pdm", "pyproject-build"}
+	preinstalled = []string{"node", "npm", "git"}
+	installed    = []string{"php", "composer", "yarn", "yarn-berry", "pnpm", "pnpm10", "bun", "python", "gitlab", "python-packaging", "pip", "twine", "uv", "poetry", "pdm", "pyproject-build"}
 )
 
 // shared is the server of all scripts that do not ask for one of their own.
@@ -59,7 +59,7 @@ func (s suite) Run() int {
 func requireClients() error {
 	for _, name := range preinstalled {
 		if _, err := exec.LookPath(name); err != nil {
-			return fmt.Errorf("%s is missing; install Node.js 20 or later", name)
+			return fmt.Errorf("%s is missing; install Node.js 20 or later, and Git", name)
 		}
 	}
 	for _, name := range installed {
@@ -119,6 +119,17 @@ func setup(env *testscript.Env) error {
 		"PDM_CHECK_UPDATE":              "0",
 		"COLUMNS":                       "200", // or their sentences are broken into lines
 
+		"COMPOSER_HOME":            filepath.Join(home, "composer"),
+		"COMPOSER_CACHE_DIR":       filepath.Join(cache, "composer"),
+		"COMPOSER_ALLOW_SUPERUSER": "1",
+		"COMPOSER_NO_INTERACTION":  "1",
+		"GIT_CONFIG_NOSYSTEM":      "1",
+		"GIT_TERMINAL_PROMPT":      "0",
+		"GIT_AUTHOR_NAME":          "Ann",
+		"GIT_AUTHOR_EMAIL":         "ann@example.com",
+		"GIT_COMMITTER_NAME":       "Ann",
+		"GIT_COMMITTER_EMAIL":      "ann@example.com",
+
 		// Nothing but the server is within reach.
 		"HTTP_PROXY":  "http://127.0.0.1:1",
 		"HTTPS_PROXY": "http://127.0.0.1:1",
@@ -152,6 +163,9 @@ func setup(env *testscript.Env) error {
 //	TEAM_URL, NESTED_URL         a private subgroup and its project, by their paths
 //	PUBLIC_PYPI, PRIVATE_PYPI, PRIVATE_PATH_PYPI, GROUP_PYPI
 //	                             paths of the same for PyPI, without a slash at the end
+//	PUBLIC_COMPOSER, PRIVATE_COMPOSER, GROUP_COMPOSER
+//	                             and for Composer
+//	PUBLIC_PATH, PRIVATE_PATH    full paths of the projects
 //	URL, HOST                    base URL of the server; its host and port, as .npmrc needs them
 //	ROOT_TOKEN                   token of the administrator
 //	USERNAME, PASSWORD, TOKEN    a maintainer of the group; personal access token
@@ -234,6 +248,11 @@ func world(s *harness.Server, setenv func(key, value string)) error {
 	setenv("PUBLIC_PYPI", fmt.Sprintf("/api/v4/projects/%d/packages/pypi", public.ID))
 	setenv("PRIVATE_PYPI", fmt.Sprintf("/api/v4/projects/%d/packages/pypi", private.ID))
 	setenv("PRIVATE_PATH_PYPI", fmt.Sprintf("/api/v4/projects/%s/packages/pypi", url.PathEscape(private.PathWithNamespace)))
+	setenv("PUBLIC_COMPOSER", fmt.Sprintf("/api/v4/projects/%d/packages/composer", public.ID))
+	setenv("PRIVATE_COMPOSER", fmt.Sprintf("/api/v4/projects/%d/packages/composer", private.ID))
+	setenv("GROUP_COMPOSER", fmt.Sprintf("/api/v4/group/%d/-/packages/composer", group.ID))
+	setenv("PUBLIC_PATH", public.PathWithNamespace)
+	setenv("PRIVATE_PATH", private.PathWithNamespace)
 	setenv("GROUP_PYPI", fmt.Sprintf("/api/v4/groups/%d/-/packages/pypi", group.ID))
 	return err
 }

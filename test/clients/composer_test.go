@@ -1,0 +1,83 @@
+package clients
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+func init() {
+	commands["repo"] = makeRepo
+	commands["commit"] = makeCommit
+	commands["php-app"] = makePHPApp
+	commands["composer-auth"] = composerAuth
+}
+
+// repo DIR TOKEN [PATH] makes a clone, with one branch main and nothing in it, of
+// the repository of the project closed, open, or whichever DIR is called like,
+// below the group, or of the one at PATH.
+func makeRepo(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 || len(args) > 3 {
+		ts.Fatalf("usage: repo DIR TOKEN [PATH]")
+	}
+	dir, path := ts.MkAbs(args[0]), ts.Getenv("GROUP")+"/"+filepath.Base(args[0])
+	if len(args) == 3 {
+		path = args[2]
+	}
+	scheme, host, _ := strings.Cut(ts.Getenv("URL"), "://")
+	ts.Check(ts.Exec("git", "init", "--quiet", "--initial-branch=main", dir))
+	ts.Check(ts.Exec("git", "-C", dir, "remote", "add", "origin", scheme+"://git:"+args[1]+"@"+host+"/"+path+".git"))
+}
+
+// commit DIR [TAG] commits all that is in a clone, tags it, and pushes both.
+func makeCommit(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 1 || len(args) > 2 {
+		ts.Fatalf("usage: commit DIR [TAG]")
+	}
+	dir := ts.MkAbs(args[0])
+	ts.Check(ts.Exec("git", "-C", dir, "add", "--all"))
+	ts.Check(ts.Exec("git", "-C", dir, "commit", "--quiet", "--allow-empty", "-m", "Change "+strings.Join(args, " ")))
+	if len(args) == 2 {
+		ts.Check(ts.Exec("git", "-C", dir, "tag", args[1]))
+	}
+	ts.Check(ts.Exec("git", "-C", dir, "push", "--quiet", "--tags", "origin", "HEAD"))
+}
+
+// php-app NAME makes the folder of an application that asks only our server
+// for packages, and enters it.
+func makePHPApp(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: php-app NAME")
+	}
+	dir := ts.MkAbs(args[0])
+	ts.Check(os.MkdirAll(dir, 0o755))
+	manifest, err := json.MarshalIndent(map[string]any{
+		"name": "acme/" + args[0], "repositories": map[string]any{"packagist": false}, "require": map[string]any{},
+		"config": map[string]any{"secure-http": false, "gitlab-domains": []string{ts.Getenv("HOST")}, "allow-plugins": false, "lock": true},
+	}, "", "    ")
+	ts.Check(err)
+	ts.Check(os.WriteFile(filepath.Join(dir, "composer.json"), []byte(strings.Replace(string(manifest), `"require": {}`, `"require": {}`, 1)), 0o644))
+	ts.Check(ts.Chdir(dir))
+}
+
+// composer-auth http-basic USER PASSWORD | gitlab-token TOKEN | gitlab-token USER TOKEN
+// writes the auth.json of the application that the script is in.
+func composerAuth(ts *testscript.TestScript, neg bool, args []string) {
+	var credential any
+	switch {
+	case neg || len(args) < 2 || len(args) > 3:
+		ts.Fatalf("usage: composer-auth KIND [USER] PASSWORD")
+	case args[0] == "http-basic":
+		credential = map[string]string{"username": args[1], "password": args[2]}
+	case len(args) == 3:
+		credential = map[string]string{"username": args[1], "token": args[2]}
+	default:
+		credential = args[1]
+	}
+	text, err := json.Marshal(map[string]any{args[0]: map[string]any{ts.Getenv("HOST"): credential}})
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs("auth.json"), text, 0o600))
+}
