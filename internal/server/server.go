@@ -157,7 +157,10 @@ func New(ctx context.Context, config Config) (_ *Server, err error) {
 			composerHandler.Pushed(ctx, project, by.UserID, by.PipelineID, changes)
 		}}
 	s.git.Routes(s.handle)
-	api.New(reg, s.gate, repos, s.BaseURL, config.Version, config.Revision).Routes(s.handleAPI)
+	changed := func(ctx context.Context, project *registry.Project, user int64, before gitrepo.State) {
+		s.git.Changed(ctx, project, git.Publisher{UserID: user}, before)
+	}
+	api.New(reg, s.gate, repos, changed, s.BaseURL, config.Version, config.Revision).Routes(s.handleAPI)
 	(&web.Handler{Registry: reg, BaseURL: s.BaseURL}).Routes(s.handle)
 	s.operationRoutes()
 	s.http = &http.Server{

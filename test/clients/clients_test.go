@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -156,7 +157,7 @@ func setup(env *testscript.Env) error {
 // variables: a public group with a public and a private project and a
 // private subgroup, the people around them, and their tokens.
 //
-//	GROUP                        path of the group, and so the scope of its packages
+//	GROUP, GROUP_ID              path of the group, and so the scope of its packages; its number
 //	PUBLIC_URL, PRIVATE_URL      registries: the two projects, by number,
 //	GROUP_URL, INSTANCE_URL      the group and the instance
 //	PRIVATE_PATH_URL             the private project by its encoded path
@@ -238,6 +239,7 @@ func world(s *harness.Server, setenv func(key, value string)) error {
 	setenv("HOST", host)
 	setenv("ROOT_TOKEN", s.RootToken)
 	setenv("GROUP", name)
+	setenv("GROUP_ID", strconv.FormatInt(group.ID, 10))
 	setenv("PUBLIC_URL", fmt.Sprintf("%s/api/v4/projects/%d/packages/npm/", s.URL, public.ID))
 	setenv("PRIVATE_URL", fmt.Sprintf("%s/api/v4/projects/%d/packages/npm/", s.URL, private.ID))
 	setenv("PRIVATE_PATH_URL", fmt.Sprintf("%s/api/v4/projects/%s/packages/npm/", s.URL, url.PathEscape(private.PathWithNamespace)))

@@ -5,11 +5,13 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
 func init() {
+	commands["await-json"] = awaitJSON
 	commands["repo"] = makeRepo
 	commands["commit"] = makeCommit
 	commands["php-app"] = makePHPApp
@@ -32,9 +34,10 @@ func makeRepo(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(ts.Exec("git", "-C", dir, "remote", "add", "origin", scheme+"://git:"+args[1]+"@"+host+"/"+path+".git"))
 }
 
-// commit DIR [TAG] commits all that is in a clone, tags it, and pushes both.
+// commit DIR [TAG] commits all that is in a clone, tags it, and pushes both;
+// with ! the push must fail.
 func makeCommit(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) < 1 || len(args) > 2 {
+	if len(args) < 1 || len(args) > 2 {
 		ts.Fatalf("usage: commit DIR [TAG]")
 	}
 	dir := ts.MkAbs(args[0])
@@ -43,7 +46,32 @@ func makeCommit(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) == 2 {
 		ts.Check(ts.Exec("git", "-C", dir, "tag", args[1]))
 	}
-	ts.Check(ts.Exec("git", "-C", dir, "push", "--quiet", "--tags", "origin", "HEAD"))
+	err := ts.Exec("git", "-C", dir, "push", "--quiet", "--tags", "origin", "HEAD")
+	if neg && err == nil {
+		ts.Fatalf("the push has succeeded")
+	} else if !neg {
+		ts.Check(err)
+	}
+}
+
+// awaitTime is how long what happens in the background may take.
+const awaitTime = 30 * time.Second
+
+// await-json KEY VALUE URL asks, as the maintainer, until the JSON that is
+// answered has a value under a key.
+func awaitJSON(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: await-json KEY VALUE URL")
+	}
+	for began := time.Now(); ; time.Sleep(100 * time.Millisecond) {
+		ts.Check(ts.Exec("curl", "-s", "-H", "PRIVATE-TOKEN: "+ts.Getenv("TOKEN"), args[2]))
+		if value, found := lookup(ts, "stdout", args[:1]); found && text(value) == args[1] {
+			return
+		}
+		if time.Since(began) > awaitTime {
+			ts.Fatalf("%s did not become %s", args[0], args[1])
+		}
+	}
 }
 
 // php-app NAME makes the folder of an application that asks only our server

@@ -371,7 +371,7 @@ func (h *Handler) root(w http.ResponseWriter, q *request) error {
 	}
 	return h.serveScope(w, q, variant, first, func(tx registry.Tx, s *scope, w io.Writer) error {
 		r := repository{Packages: []struct{}{}, MetadataURL: s.prefix + "/p2/%package%.json", ChangesURL: s.prefix + "/changes.json", List: s.prefix + "/list.json",
-			Search: s.prefix + "/search.json?q=%query%&type=%type%", Notify: s.prefix + "/downloads", Advisories: advisoriesPointer{URL: s.prefix + "/security-advisories"}}
+			Search: s.prefix + "/search.json?q=%query%&type=%type%", Notify: s.prefix + "/downloads", Advisories: advisoriesPointer{URL: q.base + s.prefix + "/security-advisories"}} // older clients take this one as it is
 		vendors := map[string]bool{}
 		err := tx.EachName(s.EntryFilter, func(name, _ string) error {
 			vendor, _, _ := strings.Cut(name, "/")

@@ -75,7 +75,7 @@ func (h *Handler) fetch(ctx context.Context, m *registry.Mirror) error {
 	if err := h.Repos.Fetch(ctx, project.ID, remote); err != nil {
 		return err
 	}
-	h.changed(context.WithoutCancel(ctx), project, Publisher{UserID: m.UserID}, before)
+	h.Changed(context.WithoutCancel(ctx), project, Publisher{UserID: m.UserID}, before)
 	return nil
 }
 

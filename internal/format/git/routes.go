@@ -138,7 +138,7 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, repository, rest
 	if err := serve(); err != nil {
 		return err
 	}
-	h.changed(context.WithoutCancel(r.Context()), project, Publisher{c.UserID(), c.PipelineID()}, before)
+	h.Changed(context.WithoutCancel(r.Context()), project, Publisher{c.UserID(), c.PipelineID()}, before)
 	return nil
 }
 
@@ -160,8 +160,8 @@ func (h *Handler) follows(ctx context.Context, project int64) (url string, err e
 // publishPatience is how long a push waits for what follows it. What takes longer goes on by itself.
 const publishPatience = 30 * time.Second
 
-// changed does what follows a change of a repository.
-func (h *Handler) changed(ctx context.Context, project *registry.Project, by Publisher, before gitrepo.State) {
+// Changed does what follows a change of a repository.
+func (h *Handler) Changed(ctx context.Context, project *registry.Project, by Publisher, before gitrepo.State) {
 	now, err := h.Repos.State(ctx, project.ID)
 	if err == nil {
 		err = h.Repos.FindHead(ctx, project.ID, now)
