@@ -1,9 +1,16 @@
 package clients
 
 import (
+	"bytes"
 	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -13,6 +20,7 @@ import (
 func init() {
 	commands["await-json"] = awaitJSON
 	commands["repo"] = makeRepo
+	commands["v1-only"] = v1Only
 	commands["commit"] = makeCommit
 	commands["php-app"] = makePHPApp
 	commands["composer-auth"] = composerAuth
@@ -108,4 +116,45 @@ func composerAuth(ts *testscript.TestScript, neg bool, args []string) {
 	text, err := json.Marshal(map[string]any{args[0]: map[string]any{ts.Getenv("HOST"): credential}})
 	ts.Check(err)
 	ts.Check(os.WriteFile(ts.MkAbs("auth.json"), text, 0o600))
+}
+
+// v1-only puts a proxy before the script's server that shows of packages.json
+// only what Composer 1 knows of. URL and HOST are the proxy's afterwards.
+func v1Only(ts *testscript.TestScript, neg bool, args []string) {
+	target, err := url.Parse(ts.Getenv("URL"))
+	ts.Check(err)
+	proxy := &httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(target)
+			r.Out.Host = r.In.Host // as a client sees it, so are the URLs in what it gets
+			if strings.HasSuffix(r.In.URL.Path, "/packages.json") {
+				r.Out.Header.Set("User-Agent", "Composer/1.10.27")
+				r.Out.Header.Del("Accept-Encoding")
+			}
+		},
+		ModifyResponse: func(r *http.Response) error {
+			if !strings.HasSuffix(r.Request.URL.Path, "/packages.json") || r.StatusCode != http.StatusOK {
+				return nil
+			}
+			var root map[string]json.RawMessage
+			if err := json.NewDecoder(r.Body).Decode(&root); err != nil {
+				return err
+			}
+			for key := range root {
+				if key != "packages" && key != "provider-includes" && key != "providers-url" && key != "notify-batch" {
+					delete(root, key)
+				}
+			}
+			text, err := json.Marshal(root)
+			r.Body = io.NopCloser(bytes.NewReader(text))
+			r.ContentLength = int64(len(text))
+			r.Header.Set("Content-Length", strconv.Itoa(len(text)))
+			return err
+		},
+	}
+	front := httptest.NewServer(proxy)
+	ts.Defer(front.Close)
+	_, host, _ := strings.Cut(front.URL, "://")
+	ts.Setenv("URL", front.URL)
+	ts.Setenv("HOST", host)
 }
