@@ -49,7 +49,9 @@ var rules = map[Action]struct {
 	Manage:         {registry.Maintainer, []string{registry.ScopeAPI}, nil},
 	Own:            {registry.Owner, []string{registry.ScopeAPI}, nil},
 
-	Fetch: {registry.Guest, []string{registry.ScopeAPI, registry.ScopeReadRepository, registry.ScopeWriteRepository}, []string{registry.ScopeReadRepository}},
+	// What may read a package may have its source, which the package names.
+	Fetch: {registry.Guest, []string{registry.ScopeAPI, registry.ScopeReadAPI, registry.ScopeReadRepository, registry.ScopeWriteRepository, registry.ScopeReadPackage, registry.ScopeWritePackage},
+		[]string{registry.ScopeReadRepository, registry.ScopeReadPackage, registry.ScopeWritePackage}},
 	Push:  {registry.Developer, []string{registry.ScopeAPI, registry.ScopeWriteRepository}, nil},
 }
 
