@@ -52,7 +52,7 @@ var rules = map[Action]struct {
 	// What may read a package may have its source, which the package names.
 	Fetch: {registry.Guest, []string{registry.ScopeAPI, registry.ScopeReadAPI, registry.ScopeReadRepository, registry.ScopeWriteRepository, registry.ScopeReadPackage, registry.ScopeWritePackage},
 		[]string{registry.ScopeReadRepository, registry.ScopeReadPackage, registry.ScopeWritePackage}},
-	Push:  {registry.Developer, []string{registry.ScopeAPI, registry.ScopeWriteRepository}, nil},
+	Push: {registry.Developer, []string{registry.ScopeAPI, registry.ScopeWriteRepository}, nil},
 }
 
 // Level is the least level of a user who may do it.

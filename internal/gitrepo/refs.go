@@ -80,7 +80,12 @@ func eachRecord(r io.Reader, fields int, yield func([]string) error) error {
 		return registry.Errorf(registry.TooLarge, "there are too many refs")
 	}
 	record := make([]string, 0, fields)
-	for field := range strings.SplitSeq(string(text), "\x00") {
+	for rest := string(text); ; {
+		field, after, ended := strings.Cut(rest, "\x00")
+		if !ended {
+			return nil // a line break, or nothing
+		}
+		rest = after
 		if record = append(record, field); len(record) == fields {
 			if err := yield(record); err != nil {
 				return err
@@ -88,7 +93,6 @@ func eachRecord(r io.Reader, fields int, yield func([]string) error) error {
 			record = record[:0]
 		}
 	}
-	return nil
 }
 
 // Commit is a commit.

@@ -110,7 +110,7 @@ func (r *Registry) Publish(ctx context.Context, format Format, p *Publication) (
 		if err != nil {
 			return err
 		}
-		if most := policy.MaxFiles(r.MaxFiles); most > 0 && files > most {
+		if most := policy.MaxFiles(r.MaxFiles); most > 0 && files > most && !p.Points {
 			return Errorf(TooLarge, "A package version has %d files at most", most)
 		}
 		if !grown && !p.Points && policy.AllowsDuplicate(format.Type, pkg.Name, pkg.Version) {
@@ -255,6 +255,9 @@ func grow(ctx context.Context, tx Tx, p *Publication, policy *Policy) (files int
 	return files + int64(had), true, nil
 }
 
+// pointsDropped is how many files a publish drops at most, where a version has more of them than it may have.
+const pointsDropped = 100
+
 // point finds the version that is to be another file from now on. files is how many it will have: of a version that has as
 // many as it may, the oldest goes. It returns errSame when the version is that file already, and Conflict when it should
 // stay what it is. Whoever may not delete may not replace.
@@ -295,12 +298,14 @@ func point(ctx context.Context, tx Tx, p *Publication, policy *Policy, server in
 		return 0, false, err
 	}
 	if most := policy.MaxFiles(server); most > 0 && int64(had) >= most {
-		oldest, _, err := tx.PageFiles(existing.ID, "id", false, 1, 0)
+		oldest, _, err := tx.PageFiles(existing.ID, "id", false, min(had-int(most)+1, pointsDropped), 0)
 		if err != nil {
 			return 0, false, err
 		}
-		if err := drop(oldest[0], nil); err != nil {
-			return 0, false, err
+		for _, f := range oldest {
+			if err := drop(f, nil); err != nil {
+				return 0, false, err
+			}
 		}
 	}
 	return int64(had) + 1, true, nil
