@@ -77,6 +77,20 @@ func (t *tx) OwnName(e *registry.Entry) error {
 	return err
 }
 
+// SetVersionKey implements [registry.Tx]. Publishers of the name wait for its entry, so nobody comes in between.
+func (t *tx) SetVersionKey(p *registry.Package, key string) error {
+	var version string
+	err := t.row(func(row scanner) error { return row.Scan(&version) },
+		"SELECT k.version FROM version_keys v JOIN packages k ON k.id = v.package_id WHERE v.entry_id = $1 AND v.key = $2 AND k.id <> $3 AND k.status <> 4", p.EntryID, key, p.ID)
+	if err == nil {
+		return registry.Errorf(registry.Conflict, "Version is the same as %s, which is there already", version)
+	}
+	if registry.KindOf(err) != registry.NotFound {
+		return err
+	}
+	return t.one("INSERT INTO version_keys (entry_id, key, package_id) VALUES ($1, $2, $3) ON CONFLICT (entry_id, key) DO UPDATE SET package_id = excluded.package_id", p.EntryID, key, p.ID)
+}
+
 func (t *tx) EachChange(f registry.EntryFilter, since time.Time, yield func(name string, at time.Time, gone bool) error) error {
 	c := entryConditions(f)
 	c.add("e.updated_at > $?", millis(since))

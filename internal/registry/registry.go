@@ -46,6 +46,7 @@ type Publication struct {
 	Grows     bool              // the version may be there already: its files are added to it
 	Points    bool              // it may be there already: from then on it is its one new file, as a tag is the commit that it names; those before stay
 	Floats    bool              // with Points, it may do so whatever the settings say: a branch
+	Key       string            // set: of versions of the name with one key there is one
 	OwnName   bool              // no other project below the top-level namespace may have the name
 	Claim     *Project          // set: name and version are claimed in the project's top-level namespace
 	Files     []PublicationFile // at least one
@@ -124,6 +125,9 @@ func (r *Registry) Publish(ctx context.Context, format Format, p *Publication) (
 		}
 		if !grown {
 			err = tx.CreatePackage(pkg)
+		}
+		if err == nil && !grown && p.Key != "" {
+			err = tx.SetVersionKey(pkg, p.Key)
 		}
 		if err != nil {
 			return err

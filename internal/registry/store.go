@@ -202,6 +202,8 @@ type Tx interface {
 	HoldRoot(project int64) (int64, error)
 	// CreatePackage keeps the time of creation that it is given. It returns Conflict when the version exists in the entry, or name and version are claimed in RootID.
 	CreatePackage(*Package) error
+	// SetVersionKey gives a package a key. It returns Conflict when another version in its entry has it.
+	SetVersionKey(p *Package, key string) error
 	UpdatePackage(*Package) error // status and its message
 	// MarkForDestruction takes a package out of sight of all readers, and its tags away. PurgeMarked removes it. It
 	// returns NotFound when somebody was faster.

@@ -24,6 +24,16 @@ func (s *store) point(project *registry.Project, name, version, file string, flo
 	return p, s.Publish(s.t.Context(), composer, p)
 }
 
+// keyed lets a version be a file of its own, with a key.
+func (s *store) keyed(project *registry.Project, name, version, key string) (*registry.Publication, error) {
+	p := &registry.Publication{
+		Package:   registry.Package{ProjectID: project.ID, Name: name, Version: version},
+		EntryName: name, Points: true, OwnName: true, Key: key,
+		Files: []registry.PublicationFile{{Name: version, Content: newContent(version)}},
+	}
+	return p, s.Publish(s.t.Context(), composer, p)
+}
+
 func (s *store) composerEntry(project *registry.Project, name string) *registry.Entry {
 	s.t.Helper()
 	return find(s, func(tx registry.Tx) (*registry.Entry, error) { return tx.Entry(project.ID, registry.Composer, name) })
@@ -80,6 +90,23 @@ func testPoints(t *testing.T, s *store) {
 	point("0", "e", true)
 	same(t, "all of them", []string{"0 e", "1 d"}, shown())
 
+	// Two spellings of one version.
+	keyed := func(version string) error {
+		_, err := s.keyed(p, "keyed", version, "key")
+		return err
+	}
+	must(t, keyed("1"))
+	wantKind(t, "another spelling", keyed("1.0"), registry.Conflict)
+	must(t, keyed("1"))
+	one := find(s, func(tx registry.Tx) (*registry.Package, error) {
+		return tx.PackageByVersion(s.composerEntry(p, "keyed").ID, "1")
+	})
+	must(t, s.Delete(t.Context(), one.ID, func(registry.Tx, *registry.Package) error { return nil }))
+	must(t, keyed("1.0"))
+	wantKind(t, "the one that was deleted", keyed("1"), registry.Conflict)
+	must(t, s.Purge(t.Context()))
+	wantKind(t, "the one that is gone", keyed("1"), registry.Conflict)
+
 	// As many files as it may have, the oldest goes.
 	s.set(0, p.ID, registry.MaxFilesSetting, "2")
 	point("0", "f", true)
@@ -91,7 +118,8 @@ func testPoints(t *testing.T, s *store) {
 			changed = append(changed, fmt.Sprint(name, gone))
 			return nil
 		})
-		same(t, "changes", []string{"libfalse"}, changed)
+		slices.Sort(changed)
+		same(t, "changes", []string{"keyedfalse", "libfalse"}, changed)
 		return err
 	})
 	installed := find(s, func(tx registry.Tx) ([]*registry.File, error) {

@@ -18,6 +18,15 @@ CREATE TABLE mirrors (
 );
 CREATE INDEX mirrors_next ON mirrors (next_at) WHERE next_at <> 0;
 
+-- What two spellings of one version have in common, in formats to which they are one.
+CREATE TABLE version_keys (
+    entry_id   BIGINT NOT NULL,
+    key        TEXT NOT NULL,
+    package_id BIGINT NOT NULL REFERENCES packages (id) ON DELETE CASCADE,
+    PRIMARY KEY (entry_id, key)
+) {{clustered}};
+CREATE INDEX version_keys_package ON version_keys (package_id);
+
 -- Projects that are gone and whose repository may still be there: what is not in the database has none to take along. Only what
 -- is named here is removed, so that a server with a wrong database removes nothing.
 CREATE TABLE removed_projects (
@@ -48,4 +57,5 @@ DROP FUNCTION note_removed_project;
 {{end_postgres}}
 -- +goose StatementEnd
 DROP TABLE removed_projects;
+DROP TABLE version_keys;
 DROP TABLE mirrors;

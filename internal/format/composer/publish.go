@@ -250,24 +250,7 @@ func (h *Handler) policy(ctx context.Context, p *publication) (*registry.Policy,
 // publish does the rest, which is the same for commits and zips.
 func (h *Handler) publish(ctx context.Context, p *publication, staged registry.Staged) error {
 	name := p.manifest.name
-	// Composer knows only one of two versions that are the same to it, such as 1.0 and 1.0.0.
 	normalized, _ := normalize(p.number)
-	err := h.Registry.Store.Read(ctx, func(tx registry.Tx) error {
-		entry, err := tx.Entry(p.project.ID, registry.Composer, name)
-		if err != nil {
-			return err
-		}
-		versions, err := tx.Versions(entry.ID)
-		for _, other := range versions {
-			if same, _ := normalize(other.Version); same == normalized && other.Version != p.number {
-				return failed("Version is the same to Composer as %s, which is there already", other.Version)
-			}
-		}
-		return err
-	})
-	if err != nil && registry.KindOf(err) != registry.NotFound {
-		return err
-	}
 	p.Manifest, p.Shasum = p.manifest.fields, staged.Digests().SHA1
 	text, err := json.Marshal(p.version)
 	if err != nil {
@@ -275,7 +258,7 @@ func (h *Handler) publish(ctx context.Context, p *publication, staged registry.S
 	}
 	err = h.Registry.Publish(ctx, Format, &registry.Publication{
 		Package:   registry.Package{ProjectID: p.project.ID, Name: name, Version: p.number, Words: p.manifest.words(), CreatorID: p.user, PipelineID: p.pipeline},
-		EntryName: name, Points: true, Floats: p.floats, OwnName: true,
+		EntryName: name, Points: true, Floats: p.floats, OwnName: true, Key: normalized, // to Composer 1.0 and 1.0.0 are one
 		Files:     []registry.PublicationFile{{Name: archiveName(name, p.Reference), Content: staged}},
 		Fragments: map[string][]byte{fragment: text},
 	})
