@@ -69,7 +69,7 @@ type Request struct {
 	// Build writes the document, from one snapshot of the store. It may run for several requests at once, so ctx is
 	// none of theirs.
 	Build func(ctx context.Context, w io.Writer) (Built, error)
-	Vary  string // empty: the usual
+	Vary  []string // the header; nil: the usual
 	// ByTime: its clients know no ETag and ask with If-Modified-Since, and get 304 for exactly what they were told. So that two states of
 	// a second are not one to them, they are told no time as long as it is not over.
 	ByTime bool
@@ -118,8 +118,8 @@ func (c *Cache) Serve(w http.ResponseWriter, r *http.Request, request Request) e
 	header := w.Header()
 	header["Vary"] = vary
 	header["Cache-Control"] = cacheControl
-	if request.Vary != "" {
-		header["Vary"] = []string{request.Vary}
+	if request.Vary != nil {
+		header["Vary"] = request.Vary
 	}
 	compressed := acceptsGzip(r.Header)
 	// Only the ETag is trusted: Last-Modified counts in seconds, in which two versions may have been published.

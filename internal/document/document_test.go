@@ -531,7 +531,7 @@ func TestByTime(t *testing.T) {
 	c := document.NewCache(1 << 20)
 	serve := func(state int64, changed time.Time, headers ...string) *http.Response {
 		k := key(state)
-		return get(t, c, document.Request{Key: k, ContentType: "application/json", ByTime: true, Vary: "User-Agent", Build: func(_ context.Context, w io.Writer) (document.Built, error) {
+		return get(t, c, document.Request{Key: k, ContentType: "application/json", ByTime: true, Vary: []string{"User-Agent"}, Build: func(_ context.Context, w io.Writer) (document.Built, error) {
 			_, err := fmt.Fprint(w, state)
 			return document.Built{Key: k, Modified: changed}, err
 		}}, "GET", headers...)

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"archive/tar"
+	"archive/zip"
 	"compress/gzip"
 )
 
@@ -55,12 +56,12 @@ func publish(t testing.TB, s *Server, name, version string) {
 	t.Helper()
 	manifest := fmt.Sprintf(`{"name":%q,"version":%q,"dependencies":{"a":"^1.0.0","b":"^2.0.0"}}`, name, version)
 	var tgz bytes.Buffer
-	zip := gzip.NewWriter(&tgz)
-	archive := tar.NewWriter(zip)
+	compressed := gzip.NewWriter(&tgz)
+	archive := tar.NewWriter(compressed)
 	archive.WriteHeader(&tar.Header{Name: "package/package.json", Mode: 0o644, Size: int64(len(manifest))})
 	archive.Write([]byte(manifest))
 	archive.Close()
-	zip.Close()
+	compressed.Close()
 	sum := sha1.Sum(tgz.Bytes())
 	do(t, s, http.StatusOK, "PUT", "/api/v4/projects/1/packages/npm/"+name, fmt.Sprintf(
 		`{"name":%q,"dist-tags":{"latest":%q},"versions":{%q:{"dist":{"shasum":%q},%s},"_attachments":{"x.tgz":{"data":%q}}}`,
@@ -90,12 +91,22 @@ func BenchmarkRead(b *testing.B) {
 		}
 		return r
 	}
+	var archive bytes.Buffer
+	zipped := zip.NewWriter(&archive)
+	manifest, err := zipped.Create("composer.json")
+	if err != nil {
+		b.Fatal(err)
+	}
+	fmt.Fprint(manifest, `{"name":"acme/bench","version":"1.0.0"}`)
+	zipped.Close()
+	do(b, s, http.StatusCreated, "PUT", "/api/v4/projects/1/packages/composer", archive.String())
 	const packument = "/api/v4/projects/1/packages/npm/bench"
 	first := do(b, s, http.StatusOK, "GET", packument, "")
 	for name, r := range map[string]*http.Request{
 		"packument": request(packument, "Accept", "application/vnd.npm.install-v1+json"),
 		"unchanged": request(packument, "If-None-Match", first.Header().Get("ETag")),
 		"tarball":   request(packument + "/-/bench-1.0.7.tgz"),
+		"p2":        request("/api/v4/projects/1/packages/composer/p2/acme/bench.json", "User-Agent", "Composer/2.8.8 (Linux)"),
 	} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()

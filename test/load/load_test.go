@@ -85,6 +85,8 @@ func TestRunGivesEveryFigure(t *testing.T) {
 		{"pypi.page", beside},
 		{"pypi.page.304", beside},
 		{"pypi.install", beside},
+		{"composer.p2", beside},
+		{"composer.p2.304", beside},
 		{"memory.quiet", packhouse},
 		{"memory.quiet.anonymous", packhouse},
 	}

@@ -145,6 +145,7 @@ var steps = []step{
 	{"npm-fresh", npmFresh},
 	{"pypi-page", pypiPage},
 	{"pypi-install", pypiInstall},
+	{"composer-p2", composerP2},
 	{"quiet", quiet},
 	{"lists", lists},
 }

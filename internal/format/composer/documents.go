@@ -26,7 +26,7 @@ import (
 const mediaType = "application/json"
 
 // vary is on what a document depends besides the usual: Composer 1 and 2 get different ones at one URL.
-const vary = "Accept-Encoding, Authorization, User-Agent"
+var vary = []string{"Accept-Encoding, Authorization, User-Agent"}
 
 // writeAsIs writes JSON without escapes for HTML, which would make ">=8.1" longer, and without a line break.
 func writeAsIs(w io.Writer, value any) error {
@@ -655,7 +655,7 @@ func (h *Handler) search(w http.ResponseWriter, q *request) error {
 		query.Set("page", strconv.Itoa(page+1))
 		answer["next"] = q.base + below(q, filter) + "/search.json?" + url.Values(query).Encode()
 	}
-	w.Header().Set("Vary", vary)
+	w.Header()["Vary"] = vary
 	return writeJSON(w, http.StatusOK, answer)
 }
 
@@ -708,7 +708,7 @@ func (h *Handler) changes(w http.ResponseWriter, q *request) error {
 			return err
 		}
 	}
-	w.Header().Set("Vary", vary)
+	w.Header()["Vary"] = vary
 	return writeJSON(w, http.StatusOK, map[string]any{"actions": actions, "timestamp": timestamp})
 }
 

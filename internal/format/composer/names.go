@@ -15,7 +15,27 @@ var namePattern = regexp.MustCompile(`^[a-z0-9]([_.-]?[a-z0-9]+)*/[a-z0-9](([_.]
 
 const maxName = 255 // bytes of a name or a version
 
-func validName(name string) bool { return len(name) <= maxName && namePattern.MatchString(name) }
+func validName(name string) bool {
+	if len(name) > maxName {
+		return false
+	}
+	// Most are told without the expression, which each request would have to wait for.
+	slash, letters := -1, true
+	for i := range len(name) {
+		switch c := name[i]; {
+		case c >= 'a' && c <= 'z' || c >= '0' && c <= '9':
+			letters = false
+			continue
+		case c == '-' && !letters && i+1 < len(name):
+		case c == '/' && !letters && slash < 0:
+			slash = i
+		default:
+			return namePattern.MatchString(name)
+		}
+		letters = true // must follow
+	}
+	return slash > 0 && !letters
+}
 
 // Parts of Composer's expressions for versions (composer/semver, VersionParser). Those of PHP that take all they can and give
 // nothing back mean the same here.

@@ -266,3 +266,15 @@ func FuzzZip(f *testing.F) {
 		}
 	})
 }
+
+// Names are told as the expression tells them.
+func FuzzName(f *testing.F) {
+	for _, name := range []string{"acme/lib", "a/b", "a1-b/c--d", "a--b/c", "a/b-", "-a/b", "a_b/c.d", "a/b/c", "a", "A/b", "/a", "a/", "a/b---c", "a//b", "a/-b", "a-/b", ""} {
+		f.Add(name)
+	}
+	f.Fuzz(func(t *testing.T, name string) {
+		if got, want := validName(name), len(name) <= maxName && namePattern.MatchString(name); got != want {
+			t.Errorf("%q: %t", name, got)
+		}
+	})
+}
