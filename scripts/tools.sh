@@ -8,8 +8,9 @@
 #                                     pinned by test/tools/requirements.txt and packagers.txt
 #   nuget (5.8, from the npm registry), renovate
 #                                     pinned by test/tools/package-lock.json and renovate/package-lock.json
-#   nuget2 (2.8) and the part of Mono that both run on,
+#   nuget2 (2.8) and the part of Mono that both run on, php, composer,
 #   initdb, pg_ctl, …, nginx, wrk     Debian packages
+#   composer-next                     Composer of the Debian release after this one
 #
 # The files go to a cache folder outside the tree; bin/tools gets one link (or
 # wrapper) for each program, and that is where tests look for them. Nothing
@@ -106,23 +107,25 @@ python_clients() {
 # What is looked for of the Debian packages in a folder, newest PostgreSQL last. Of Mono, Debian's nuget brings along
 # what it needs itself; the three assemblies are nuget 5.8's.
 programs() {
-	ls -d "$1"/usr/lib/postgresql/*/bin/{initdb,pg_ctl,postgres,psql,createdb} "$1"/usr/sbin/nginx "$1"/usr/bin/{wrk,mono} \
+	ls -d "$1"/usr/lib/postgresql/*/bin/{initdb,pg_ctl,postgres,psql,createdb} "$1"/usr/sbin/nginx "$1"/usr/bin/{wrk,mono,composer} \
 		"$1"/usr/lib/nuget/NuGet.exe "$1"/usr/lib/mono/4.5/{System.IO.Compression,System.Net.Http,Microsoft.Build.Utilities.v4.0}.dll 2>/dev/null || true
 }
+php_of() { ls -d "$1"/usr/bin/php[0-9]* 2>/dev/null | tail -1; }
 
 debian_packages() {
-	local -A package=([initdb]=postgresql [nginx]=nginx-light [wrk]=wrk [NuGet.exe]=nuget
+	local -A package=([initdb]=postgresql [nginx]=nginx-light [wrk]=wrk [composer]=composer [NuGet.exe]=nuget
 		[System.IO.Compression.dll]=libmono-system-io-compression4.0-cil [System.Net.Http.dll]=libmono-system-net-http4.0-cil
 		[Microsoft.Build.Utilities.v4.0.dll]=libmono-microsoft-build-utilities-v4.0-4.0-cil)
 	local missing=() program
 	for program in "${!package[@]}"; do
 		programs "" | grep -q "/$program\$" || missing+=("${package[$program]}")
 	done
+	[ -n "$(php_of "")" ] && php -r 'exit(extension_loaded("zip") && extension_loaded("curl") ? 0 : 1);' 2>/dev/null || missing+=(php-cli php-zip php-curl)
 	if [ ${#missing[@]} = 0 ]; then
 		link_all ""
 		return
 	fi
-	command -v apt-get >/dev/null || fail "missing: ${missing[*]}; install PostgreSQL, nginx, wrk, and nuget with Mono with this system's package manager into /usr"
+	command -v apt-get >/dev/null || fail "missing: ${missing[*]}; install PostgreSQL, nginx, wrk, nuget with Mono, and Composer and PHP with zip and curl with this system's package manager into /usr"
 	if [ "$(id -u)" = 0 ]; then
 		install_debian "${missing[@]}"
 		link_all ""
@@ -141,6 +144,7 @@ link_all() {
 		*) if [ $# = 0 ]; then link "$(basename "$file")" "$file"; else wrap "$(basename "$file")" "$@" "$file"; fi ;;
 		esac
 	done
+	[ -n "$folder" ] || [ -z "$(php_of "")" ] || link php "$(php_of "")"
 }
 
 # Only the programs are wanted: no service is started, now or at the next boot.
@@ -178,14 +182,59 @@ extract_debian() {
 	fi
 	link_all ""
 	link_all "$folder" env LD_LIBRARY_PATH="$(echo "$folder"/usr/lib/*-linux-gnu):$folder/usr/lib" MONO_CFG_DIR="$folder/etc"
+	local php
+	php=$(php_of "$folder")
+	if [ -n "$php" ]; then
+		# Its modules are switched on by scripts of the packages, which did not run.
+		{
+			echo "extension_dir=$(echo "$folder"/usr/lib/php/2*)"
+			echo "include_path=.:$folder/usr/share/php"
+			for file in "$folder"/usr/lib/php/2*/*.so; do
+				case $(basename "$file" .so) in opcache | ffi) ;; *) echo "extension=$(basename "$file")" ;; esac
+			done
+		} >"$folder/php.ini"
+		wrap php env LD_LIBRARY_PATH="$(echo "$folder"/usr/lib/*-linux-gnu)" PHP_INI_SCAN_DIR= "$php" -c "$folder/php.ini"
+		[ ! -e "$folder/usr/bin/composer" ] || wrap composer "$tools/php" "$folder/usr/bin/composer"
+	fi
 }
+
+# The Composer of the next Debian release, which runs on this one's PHP, unpacked into the cache. Where this release is not
+# one that has a next, there is none, and the tests do with the one.
+next_composer() {
+	local next folder=$cache/composer-next-1 new site suite
+	suite=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
+	case $suite in bookworm) next=trixie ;; *) return ;; esac
+	if [ ! -d "$folder" ]; then
+		site=$(apt-get indextargets --format '$(SITE) $(CODENAME)' 'Created-By: Packages' | awk -v s="$suite" '$2 == s {print $1; exit}')
+		[ -n "$site" ] || fail "no Debian mirror is configured"
+		new=$folder.$$
+		mkdir -p "$new"/apt/{state/lists/partial,cache/archives/partial}
+		echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $site $next main" >"$new/apt/list"
+		local apt=(-qq -o Dir::State="$new/apt/state" -o Dir::Cache="$new/apt/cache" -o Dir::Etc::SourceList="$new/apt/list" -o Dir::Etc::SourceParts=/dev/null
+			-o Dir::State::status=/dev/null -o APT::Sandbox::User=root)
+		apt-get "${apt[@]}" update
+		# Only what is written in PHP itself.
+		local needed
+		needed=$(apt-get "${apt[@]}" --simulate --no-install-recommends install composer | awk '$1 == "Inst" {print $2}' |
+			grep -E '^(composer|jsonlint|php-(composer|symfony|psr|react|json-schema|seld|enum).*)$')
+		(cd "$new" && apt-get "${apt[@]}" download $needed && for file in *.deb; do dpkg -x "$file" . && rm "$file"; done)
+		rm -rf "$new/apt"
+		mv -T "$new" "$folder" || [ -d "$folder" ]
+	fi
+	wrap composer-next "$tools/php" -d include_path=".:$folder/usr/share/php" "$folder/usr/bin/composer"
+	COMPOSER_ALLOW_SUPERUSER=1 "$tools/composer-next" --version >/dev/null || fail "the newer Composer does not run on this machine"
+}
+
+composer_version() { COMPOSER_ALLOW_SUPERUSER=1 "$1" --version --no-ansi 2>/dev/null | awk '/^Composer/ {print $3; exit}'; }
 
 npm_clients
 python_clients
 debian_packages
+next_composer
+command -v git >/dev/null || fail "git is missing"
 
 cd "$tools"
-for program in initdb pg_ctl postgres psql nginx wrk mono nuget2; do
+for program in initdb pg_ctl postgres psql nginx wrk mono nuget2 php composer; do
 	[ -x "$program" ] || fail "$program is not there after all"
 done
 # Only the first line: without a terminal nuget 2.8 never comes to the end of its help.
@@ -202,4 +251,5 @@ printf '%-13s %s\n' \
 	poetry "$(./poetry --version | tr -dc 0-9.)" pdm "$(./pdm --version | awk '{print $NF}')" \
 	nuget "$(nuget_version nuget) and $(nuget_version nuget2)" renovate "$(RENOVATE_X_IGNORE_RE2=true ./renovate --version)" \
 	postgres "$(./postgres --version | cut -d' ' -f3)" nginx "$(./nginx -v 2>&1 | cut -d/ -f2)" \
+	git "$(git --version | awk '{print $3}')" php "$(./php -r 'echo PHP_VERSION;')" composer "$(composer_version ./composer)$([ ! -x composer-next ] || echo " and $(composer_version ./composer-next)")" \
 	wrk "$({ ./wrk -v || true; } 2>&1 | awk 'NR == 1 {print $2}')"

@@ -43,11 +43,15 @@ type serveCommand struct {
 	Listen          string        `help:"Address to listen on (default: ${default})." default:"127.0.0.1:8080" env:"PACKHOUSE_LISTEN" placeholder:"HOST:PORT"`
 	URL             string        `name:"url" help:"Public base URL. Without it, URLs follow the request's host." env:"PACKHOUSE_URL" placeholder:"URL"`
 	Blobs           string        `help:"Folder of the package files (default: blobs in the data folder)." env:"PACKHOUSE_BLOBS" placeholder:"DIR"`
+	Repositories    string        `help:"Folder of the Git repositories (default: repositories in the data folder)." env:"PACKHOUSE_REPOSITORIES" placeholder:"DIR"`
 	TrustedProxy    []string      `help:"Address or network of a proxy whose X-Forwarded-For is believed; may be repeated." env:"PACKHOUSE_TRUSTED_PROXY" placeholder:"CIDR"`
 	TLSCert         string        `name:"tls-cert" help:"Certificate chain, PEM. Serves HTTPS together with --tls-key." env:"PACKHOUSE_TLS_CERT" placeholder:"FILE"`
 	TLSKey          string        `name:"tls-key" help:"Private key of the certificate, PEM." env:"PACKHOUSE_TLS_KEY" placeholder:"FILE"`
 	MaxFileSize     bytes         `help:"Largest package file (default: ${default})." default:"5GiB" env:"PACKHOUSE_MAX_FILE_SIZE" placeholder:"SIZE"`
 	MaxMetadataSize bytes         `help:"Most of everything else in one request (default: ${default})." default:"64MiB" env:"PACKHOUSE_MAX_METADATA_SIZE" placeholder:"SIZE"`
+	MaxPushSize     bytes         `help:"Most that one push to a Git repository brings, or one fetch from a remote (default: ${default})." default:"2GiB" env:"PACKHOUSE_MAX_PUSH_SIZE" placeholder:"SIZE"`
+	MirrorInterval  time.Duration `help:"How often a repository is fetched that follows a remote one (default: ${default})." default:"30m" env:"PACKHOUSE_MIRROR_INTERVAL" placeholder:"DURATION"`
+	LocalMirrors    bool          `help:"Let such remotes be on this machine and in private networks." env:"PACKHOUSE_LOCAL_MIRRORS"`
 	MaxFiles        int64         `help:"Most files of one package version (default: ${default})." default:"10000" env:"PACKHOUSE_MAX_FILES" placeholder:"N"`
 	NPMUpstream     string        `name:"npm-upstream" help:"npm registry to which names that nobody has here are redirected, where a project's or group's settings say so. Without it, none." env:"PACKHOUSE_NPM_UPSTREAM" placeholder:"URL"`
 	DocumentCache   bytes         `help:"Memory for rendered index documents (default: ${default})." default:"64MiB" env:"PACKHOUSE_DOCUMENT_CACHE" placeholder:"SIZE"`
@@ -77,6 +81,9 @@ func (c *serveCommand) Run(ctx context.Context) error {
 	if c.AuditRetention < 0 {
 		return fmt.Errorf("--audit-retention %s is in the past", c.AuditRetention)
 	}
+	if c.MirrorInterval < time.Second {
+		return fmt.Errorf("--mirror-interval %s: a second is the least", c.MirrorInterval)
+	}
 	if c.DeletionDelay < 0 {
 		return fmt.Errorf("--deletion-delay %s: nothing can be removed before it was deleted", c.DeletionDelay)
 	}
@@ -92,7 +99,8 @@ func (c *serveCommand) Run(ctx context.Context) error {
 		proxies = append(proxies, network)
 	}
 	s, err := server.New(ctx, server.Config{
-		Data: c.Data, Database: c.Database, Listen: c.Listen, URL: c.URL, Blobs: c.Blobs, TLSCert: c.TLSCert, TLSKey: c.TLSKey, TrustedProxies: proxies,
+		Data: c.Data, Database: c.Database, Listen: c.Listen, URL: c.URL, Blobs: c.Blobs, Repositories: c.Repositories, TLSCert: c.TLSCert, TLSKey: c.TLSKey, TrustedProxies: proxies,
+		MaxPush: int64(c.MaxPushSize), MirrorInterval: c.MirrorInterval, LocalMirrors: c.LocalMirrors,
 		MaxFile: int64(c.MaxFileSize), MaxMetadata: int64(c.MaxMetadataSize), MaxFiles: c.MaxFiles, NPMUpstream: c.NPMUpstream, DocumentCache: int64(c.DocumentCache),
 		ShutdownTimeout: c.ShutdownTimeout, AuditRetention: c.AuditRetention, DeletionDelay: c.DeletionDelay, LogRequests: c.LogRequests,
 		RootPassword: os.Getenv("PACKHOUSE_ROOT_PASSWORD"), RootToken: os.Getenv("PACKHOUSE_ROOT_TOKEN"),
@@ -118,7 +126,8 @@ type tokenCommand struct {
 }
 
 func (c *tokenCommand) Run(ctx context.Context) error {
-	known := []string{registry.ScopeAPI, registry.ScopeReadAPI, registry.ScopeReadUser, registry.ScopeReadPackage, registry.ScopeWritePackage}
+	known := []string{registry.ScopeAPI, registry.ScopeReadAPI, registry.ScopeReadUser, registry.ScopeReadPackage, registry.ScopeWritePackage,
+		registry.ScopeReadRepository, registry.ScopeWriteRepository}
 	if slices.ContainsFunc(c.Scopes, func(scope string) bool { return !slices.Contains(known, scope) }) {
 		return fmt.Errorf("--scopes: choose from %s", strings.Join(known, ", "))
 	}

@@ -23,7 +23,13 @@ const (
 	Inspect        // see deploy tokens, settings, the audit log
 	Manage         // a project's members, tokens and settings
 	Own            // a group's members, tokens and settings; delete, move and restore either
+
+	Fetch // clone and fetch a project's Git repository
+	Push  // push to it
 )
+
+// onRepository tells whether it is about a project's Git repository. What says who may have its packages does not count there.
+func (a Action) onRepository() bool { return a == Fetch || a == Push }
 
 // rules says for each action the level that a user needs and the scopes that let a token do it. Reading takes no
 // level where the visibility allows it.
@@ -42,6 +48,11 @@ var rules = map[Action]struct {
 	Inspect:        {registry.Maintainer, []string{registry.ScopeAPI, registry.ScopeReadAPI}, nil},
 	Manage:         {registry.Maintainer, []string{registry.ScopeAPI}, nil},
 	Own:            {registry.Owner, []string{registry.ScopeAPI}, nil},
+
+	// What may read a package may have its source, which the package names.
+	Fetch: {registry.Guest, []string{registry.ScopeAPI, registry.ScopeReadAPI, registry.ScopeReadRepository, registry.ScopeWriteRepository, registry.ScopeReadPackage, registry.ScopeWritePackage},
+		[]string{registry.ScopeReadRepository, registry.ScopeReadPackage, registry.ScopeWritePackage}},
+	Push: {registry.Developer, []string{registry.ScopeAPI, registry.ScopeWriteRepository}, nil},
 }
 
 // Level is the least level of a user who may do it.
@@ -63,17 +74,20 @@ func (v *View) Authorize(c *Caller, p *registry.Project, action Action) error {
 	}
 	known := level >= registry.Guest || !p.Hidden() && visible(c, p.Visibility)
 	readable := !p.Hidden() && known && (p.RegistryAccess != registry.RegistryPrivate || level >= registry.Guest) || !p.Hidden() && p.RegistryAccess == registry.RegistryPublic
+	if action.onRepository() {
+		readable = known && !p.Hidden()
+	}
 	switch {
 	case !known && !readable && c.Anonymous():
 		return errAnonymous
-	case !known && !readable, p.Hidden() && action <= Delete:
+	case !known && !readable, p.Hidden() && (action <= Delete || action.onRepository()):
 		return errNoProject
 	case p.RegistryAccess == registry.RegistryDisabled && action <= Delete:
 		return errForbidden
-	case action == Read && readable:
-		return scoped(c, Read)
+	case (action == Read || action == Fetch) && readable:
+		return scoped(c, action)
 	case level >= rules[action].level:
-		if p.Archived && (action == Publish || action == Delete) {
+		if p.Archived && (action == Publish || action == Delete || action == Push) {
 			return errForbidden
 		}
 		return scoped(c, action)
@@ -162,8 +176,8 @@ func scoped(c *Caller, action Action) error {
 		return nil
 	}
 	// A job works on packages with all of its user's rights, and on nothing else: whoever can change what a job runs
-	// must not get to the members and tokens of the project.
-	if c.Token.Kind == registry.JobToken && action <= Delete {
+	// must not get to the members and tokens of the project, nor push what the next job runs.
+	if c.Token.Kind == registry.JobToken && (action <= Delete || action == Fetch) {
 		return nil
 	}
 	scopes := rules[action].user

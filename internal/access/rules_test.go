@@ -33,7 +33,7 @@ func outcome(err error) string {
 	return "fault"
 }
 
-var actions = map[string]access.Action{"read": access.Read, "publish": access.Publish, "delete": access.Delete, "manage": access.Manage, "own": access.Own}
+var actions = map[string]access.Action{"read": access.Read, "publish": access.Publish, "delete": access.Delete, "manage": access.Manage, "own": access.Own, "fetch": access.Fetch, "push": access.Push}
 
 // callers makes the tokens of everybody who appears in the tables, for one project p. All roles are held in the group
 // that p is in.
@@ -138,18 +138,24 @@ private
           delete    401     404      404      404     403   403     403      403       yes        yes   yes   403     403
           manage    401     404      404      404     403   403     403      403       yes        yes   yes   403     403
           own       401     404      404      404     403   403     403      403       403        yes   yes   403     403
+          fetch     401     404      404      404     yes   yes     yes      yes       yes        yes   yes   403     yes
+          push      401     404      404      404     403   403     403      yes       yes        yes   yes   403     403
 internal
           read      401     yes      404      yes     yes   yes     yes      yes       yes        yes   yes   403     yes
           publish   401     403      404      403     403   403     403      yes       yes        yes   yes   403     403
           delete    401     403      404      403     403   403     403      403       yes        yes   yes   403     403
           manage    401     403      404      403     403   403     403      403       yes        yes   yes   403     403
           own       401     403      404      403     403   403     403      403       403        yes   yes   403     403
+          fetch     401     yes      404      yes     yes   yes     yes      yes       yes        yes   yes   403     yes
+          push      401     403      404      403     403   403     403      yes       yes        yes   yes   403     403
 public
           read      yes     yes      yes      yes     yes   yes     yes      yes       yes        yes   yes   403     yes
           publish   401     403      403      403     403   403     403      yes       yes        yes   yes   403     403
           delete    401     403      403      403     403   403     403      403       yes        yes   yes   403     403
           manage    401     403      403      403     403   403     403      403       yes        yes   yes   403     403
           own       401     403      403      403     403   403     403      403       403        yes   yes   403     403
+          fetch     yes     yes      yes      yes     yes   yes     yes      yes       yes        yes   yes   403     yes
+          push      401     403      403      403     403   403     403      yes       yes        yes   yes   403     403
 private, packages private
           read      401     404      404      404     yes   yes     yes      yes       yes        yes   yes   403     yes
           publish   401     404      404      404     403   403     403      yes       yes        yes   yes   403     403
@@ -159,24 +165,34 @@ internal, packages private
 public, packages private
           read      401     403      403      403     yes   yes     yes      yes       yes        yes   yes   403     yes
           publish   401     403      403      403     403   403     403      yes       yes        yes   yes   403     403
+          fetch     yes     yes      yes      yes     yes   yes     yes      yes       yes        yes   yes   403     yes
+          push      401     403      403      403     403   403     403      yes       yes        yes   yes   403     403
 private, packages public
           read      yes     yes      yes      yes     yes   yes     yes      yes       yes        yes   yes   403     yes
           publish   401     403      403      403     403   403     403      yes       yes        yes   yes   403     403
           manage    401     403      403      403     403   403     403      403       yes        yes   yes   403     403
+          fetch     401     404      404      404     yes   yes     yes      yes       yes        yes   yes   403     yes
+          push      401     404      404      404     403   403     403      yes       yes        yes   yes   403     403
 private, packages disabled
           read      401     404      404      404     403   403     403      403       403        403   403   403     403
           publish   401     404      404      404     403   403     403      403       403        403   403   403     403
           delete    401     404      404      404     403   403     403      403       403        403   403   403     403
           manage    401     404      404      404     403   403     403      403       yes        yes   yes   403     403
+          fetch     401     404      404      404     yes   yes     yes      yes       yes        yes   yes   403     yes
+          push      401     404      404      404     403   403     403      yes       yes        yes   yes   403     403
 public, packages disabled
           read      403     403      403      403     403   403     403      403       403        403   403   403     403
           publish   403     403      403      403     403   403     403      403       403        403   403   403     403
           manage    401     403      403      403     403   403     403      403       yes        yes   yes   403     403
+          fetch     yes     yes      yes      yes     yes   yes     yes      yes       yes        yes   yes   403     yes
+          push      401     403      403      403     403   403     403      yes       yes        yes   yes   403     403
 private, archived
           read      401     404      404      404     yes   yes     yes      yes       yes        yes   yes   403     yes
           publish   401     404      404      404     403   403     403      403       403        403   403   403     403
           delete    401     404      404      404     403   403     403      403       403        403   403   403     403
           manage    401     404      404      404     403   403     403      403       yes        yes   yes   403     403
+          fetch     401     404      404      404     yes   yes     yes      yes       yes        yes   yes   403     yes
+          push      401     404      404      404     403   403     403      403       403        403   403   403     403
 `
 
 const tokensTable = `
@@ -187,6 +203,8 @@ private
           delete    scope    scope     scope    yes       scope    403   scope    yes      404       scope     yes       404      403     yes       yes       404      404
           manage    scope    scope     scope    scope     scope    403   scope    scope    404       scope     scope     404      403     scope     scope     404      404
           own       scope    scope     scope    scope     scope    403   403      403      404       403       403       404      403     403       scope     404      404
+          fetch     yes      scope     yes      yes       yes       yes   yes      yes      404       yes       yes       404       yes     yes       yes       404      404
+          push      scope    scope     scope    scope     scope     yes   scope    scope    404       scope     scope     404       scope   scope     scope     404      404
 internal
           read      yes      scope     yes      yes       yes      yes   yes      yes      404       yes       yes       404      yes     yes       yes       yes      yes
           publish   scope    scope     scope    yes       scope    yes   scope    yes      404       scope     yes       404      yes     yes       yes       403      403
@@ -196,6 +214,8 @@ public
           publish   scope    scope     scope    yes       scope    yes   scope    yes      403       scope     yes       403      yes     yes       yes       403      403
           delete    scope    scope     scope    yes       scope    403   scope    yes      403       scope     yes       403      403     yes       yes       403      403
           manage    scope    scope     scope    scope     scope    403   scope    scope    403       scope     scope     403      403     scope     scope     403      403
+          fetch     yes      scope     yes      yes       yes       yes   yes      yes      yes       yes       yes       yes       yes     yes       yes       yes      yes
+          push      scope    scope     scope    scope     scope     yes   scope    scope    403       scope     scope     403       scope   scope     scope     403      403
 public, packages private
           read      yes      scope     yes      yes       yes      yes   yes      yes      403       yes       yes       403      yes     yes       yes       403      403
 private, packages public

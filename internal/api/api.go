@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"packhouse/internal/access"
+	"packhouse/internal/gitrepo"
 	"packhouse/internal/registry"
 )
 
@@ -14,14 +15,16 @@ import (
 type API struct {
 	reg               *registry.Registry
 	gate              *access.Gate
+	repos             *gitrepo.Repos
+	changed           RefsChanged
 	baseURL           func(*http.Request) string
 	version, revision string
 	described         []byte // the OpenAPI document
 }
 
 // New makes the handlers. baseURL tells the public URL of a request ("http://host[:port]", no trailing slash).
-func New(reg *registry.Registry, gate *access.Gate, baseURL func(*http.Request) string, version, revision string) *API {
-	a := &API{reg: reg, gate: gate, baseURL: baseURL, version: version, revision: revision}
+func New(reg *registry.Registry, gate *access.Gate, repos *gitrepo.Repos, changed RefsChanged, baseURL func(*http.Request) string, version, revision string) *API {
+	a := &API{reg: reg, gate: gate, repos: repos, changed: changed, baseURL: baseURL, version: version, revision: revision}
 	var err error
 	if a.described, err = describe(a.routes(), version); err != nil {
 		panic(err) // our own table
@@ -69,6 +72,7 @@ func (a *API) routes() []route {
 		a.downloadRoutes(),
 		a.packageRoutes(),
 		a.yankRoutes(),
+		a.repositoryRoutes(),
 	)
 }
 

@@ -20,6 +20,7 @@ import (
 
 	"packhouse/internal/access"
 	"packhouse/internal/database"
+	"packhouse/internal/gitrepo"
 	"packhouse/internal/registry"
 )
 
@@ -46,7 +47,11 @@ func newWorld(t *testing.T) *world {
 	}
 	t.Cleanup(func() { store.Close() })
 	w := &world{T: t, reg: &registry.Registry{Store: store}, mux: http.NewServeMux(), ids: map[string]int64{}, tokens: map[string]string{}}
-	New(w.reg, access.NewGate(store), func(*http.Request) string { return base }, "18.0.0", "abc").Routes(w.mux.Handle)
+	repos, err := gitrepo.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	New(w.reg, access.NewGate(store), repos, func(context.Context, *registry.Project, int64, gitrepo.State) {}, func(*http.Request) string { return base }, "18.0.0", "abc").Routes(w.mux.Handle)
 	_, w.tokens["root"], err = w.reg.FirstStart(t.Context(), "a long password", "")
 	if err != nil {
 		t.Fatal(err)

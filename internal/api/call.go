@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"packhouse/internal/access"
+	"packhouse/internal/gitrepo"
 	"packhouse/internal/registry"
 )
 
@@ -12,7 +13,8 @@ type call struct {
 	view *access.View
 	who  *access.Caller
 	*params
-	base string // public URL of the server
+	base  string // public URL of the server
+	repos *gitrepo.Repos
 }
 
 // open reads a request. It returns Unauthenticated for a credential that is not valid.
@@ -34,7 +36,7 @@ func (a *API) open(w http.ResponseWriter, r *http.Request) (*call, error) {
 			return nil, err
 		}
 	}
-	return &call{view, who, params, a.baseURL(r)}, nil
+	return &call{view, who, params, a.baseURL(r), a.repos}, nil
 }
 
 // anyone opens a request that nobody needs to sign in for. Deploy and job tokens are for packages and count as nobody

@@ -10,7 +10,7 @@ import (
 
 // Scopes that mean nothing here are taken too, since scripts ask for them; they open nothing.
 var deployScopes = []string{registry.ScopeReadPackage, registry.ScopeWritePackage,
-	"read_repository", "read_registry", "write_registry", "read_virtual_registry", "write_virtual_registry"}
+	registry.ScopeReadRepository, "read_registry", "write_registry", "read_virtual_registry", "write_virtual_registry"}
 
 func (a *API) deployTokenRoutes() (routes []route) {
 	const tag = "Deploy tokens"

@@ -180,6 +180,7 @@ var tags = map[string]string{
 	"Packages":               "Packages of all formats, and their files.",
 	"Package settings":       "What a group or project takes, and whether it asks elsewhere for what it lacks.",
 	"Package protection":     "Names that only some may publish or delete.",
+	"Repository":             "The Git repository of a project: branches, tags, and a remote that it follows.",
 	"Cleanup":                "Which packages go by themselves.",
 }
 
@@ -355,11 +356,14 @@ func (r *route) describe(method, path string) object {
 // rawFile stands for a body that is a file.
 var rawFile = any(struct{ file bool }{})
 
-// pathSchema is that of a parameter in a path: :id of a project or group is a number or a full path, all others are
-// numbers.
+// pathSchema is that of a parameter in a path: :id of a project or group is a number or a full path, branches and
+// tags are names; all others are numbers.
 func pathSchema(path, name string) *jsonschema.Schema {
 	if name == "id" && ofPlace(path) {
 		return &jsonschema.Schema{Type: "string", Description: "a number or a URL-encoded full path"}
+	}
+	if name == "tag_name" || name == "branch" {
+		return &jsonschema.Schema{Type: "string", MinLength: ptr(1), MaxLength: ptr(maxName), Description: "URL-encoded"}
 	}
 	return &jsonschema.Schema{Type: "integer"}
 }

@@ -140,7 +140,7 @@ func (c *call) projectsJSON(tx registry.Tx, projects []*registry.Project, simple
 		web := c.base + "/" + p.FullPath
 		form := projectJSON{
 			ID: p.ID, Description: p.Description, Name: p.Name, NameWithNamespace: around.fullName(p.Lineage, p.Name), Path: p.Path, PathWithNamespace: p.FullPath,
-			CreatedAt: timestamp(p.CreatedAt), TagList: []string{}, Topics: []string{}, HTTPURL: web + ".git", WebURL: web, LastActivityAt: timestamp(p.UpdatedAt),
+			CreatedAt: timestamp(p.CreatedAt), DefaultBranch: c.defaultBranch(p.ID), TagList: []string{}, Topics: []string{}, HTTPURL: web + ".git", WebURL: web, LastActivityAt: timestamp(p.UpdatedAt),
 			Namespace: namespaceJSON{ID: namespace.ID, Name: namespace.Name, Path: namespace.Path, Kind: kind, FullPath: namespace.FullPath,
 				ParentID: orNull(namespace.ParentID), WebURL: c.base + page},
 		}

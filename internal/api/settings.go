@@ -111,8 +111,11 @@ func (a *API) writeSettings(w http.ResponseWriter, p *place, policy *registry.Po
 // limit is the effective value of a limit, which is never above the server's.
 func (a *API) limit(policy *registry.Policy, s registry.Setting) int64 {
 	server := a.reg.MaxFile
-	if s.Name == registry.MaxFilesSetting {
+	switch s.Name {
+	case registry.MaxFilesSetting:
 		server = a.reg.MaxFiles
+	case registry.MaxPushSetting:
+		server = a.reg.MaxPush
 	}
 	return policy.Limit(s, server)
 }

@@ -23,7 +23,7 @@ const (
 // Scopes that mean nothing here are taken too, since scripts ask for them; they open nothing.
 var (
 	resourceScopes = []string{registry.ScopeAPI, registry.ScopeReadAPI, registry.ScopeReadPackage, registry.ScopeWritePackage,
-		"read_repository", "write_repository", "read_registry", "write_registry", "create_runner", "manage_runner", "k8s_proxy", registry.ScopeSelfRotate}
+		registry.ScopeReadRepository, registry.ScopeWriteRepository, "read_registry", "write_registry", "create_runner", "manage_runner", "k8s_proxy", registry.ScopeSelfRotate}
 	personalScopes = append([]string{registry.ScopeReadUser, registry.ScopeSudo, "admin_mode"}, resourceScopes...)
 	ownScopes      = []string{"k8s_proxy", registry.ScopeSelfRotate} // of tokens that one makes for oneself by a token
 )

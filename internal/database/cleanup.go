@@ -107,8 +107,9 @@ func (t *tx) CleanupVersions(s registry.CleanupScope, f func(*registry.CleanupVe
 		" FROM packages p JOIN entries e ON e.id = p.entry_id WHERE "+c.String()+" ORDER BY p.entry_id, p.created_at DESC, p.id DESC", args...)
 }
 
-// placeOfFile is 1 for the newest file of a name in a package.
-const placeOfFile = "ROW_NUMBER() OVER (PARTITION BY f.name ORDER BY f.created_at DESC, f.id DESC) AS place"
+// placeOfFile is 1 for the newest file of a name in a package, and for the newest file of a version of Composer's, which is that one file; its others are
+// what it was before.
+const placeOfFile = "ROW_NUMBER() OVER (PARTITION BY CASE WHEN (SELECT k.type FROM packages k WHERE k.id = f.package_id) = 'composer' THEN '' ELSE f.name END ORDER BY f.created_at DESC, f.id DESC) AS place"
 
 func (t *tx) SpareFiles(pkg int64, keep, limit int) ([]*registry.File, error) {
 	return list(t, scanFile, "SELECT "+fileColumns+` FROM (

@@ -317,6 +317,21 @@ func (db *DB) FileOfVersion(ctx context.Context, entries []int64, version, name 
 	})
 }
 
+// FileOfEntry implements [registry.Store].
+func (db *DB) FileOfEntry(ctx context.Context, entry int64, name string) (*registry.File, error) {
+	type key struct {
+		entry int64
+		file  string
+	}
+	return answer(&db.answers, key{entry, name}, func() (*registry.File, error) {
+		ctx, cancel := db.bounded(ctx)
+		defer cancel()
+		f, err := scanFile(db.row(ctx, "SELECT "+fileColumns+" FROM packages p JOIN package_files f ON f.package_id = p.id WHERE p.entry_id = $1 AND f.name = $2 AND f.status = 0 AND "+
+			installable+" ORDER BY f.id DESC LIMIT 1", entry, name))
+		return f, classify(err)
+	})
+}
+
 // Queries is how many were sent since the store was opened.
 func (db *DB) Queries() int64 { return db.queries.Load() }
 

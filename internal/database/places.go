@@ -339,6 +339,31 @@ func (t *tx) claim(root int64, path, which string, arg any) error {
 	if registry.KindOf(err) == registry.Conflict {
 		err = registry.ErrClaimed
 	}
+	if err != nil {
+		return err
+	}
+	return t.ownNames(root, which, arg)
+}
+
+// ownNames returns ErrClaimed when projects p have names that only one project may have (see OwnName), and another project
+// below a top-level namespace has one of them.
+func (t *tx) ownNames(root int64, which string, arg any) error {
+	c := conditions{}
+	c.add("p.hidden_at = 0")
+	c.add(which, arg)
+	c.add("e.type = 'composer'")
+	c.add("q.hidden_at = 0 AND NOT q.condemned")
+	c.add("q.lineage LIKE $?", lineageText([]int64{root})+"%")
+	c.add("q.id NOT IN (SELECT p.id FROM projects p WHERE "+which+")", arg)
+	const has = "EXISTS (SELECT 1 FROM packages k WHERE k.entry_id = %s.id AND k.status <> 4)"
+	c.add(fmt.Sprintf(has, "e"))
+	c.add(fmt.Sprintf(has, "o"))
+	var taken bool
+	err := t.row(func(row scanner) error { return row.Scan(&taken) }, `SELECT EXISTS (SELECT 1 FROM projects p JOIN entries e ON e.project_id = p.id
+		JOIN entries o ON o.type = e.type AND o.name = e.name JOIN projects q ON q.id = o.project_id WHERE `+c.String()+")", c.args...)
+	if err == nil && taken {
+		err = registry.ErrClaimed
+	}
 	return err
 }
 

@@ -69,7 +69,14 @@ type Request struct {
 	// Build writes the document, from one snapshot of the store. It may run for several requests at once, so ctx is
 	// none of theirs.
 	Build func(ctx context.Context, w io.Writer) (Built, error)
+	Vary  []string // the header; nil: the usual
+	// ByTime: its clients know no ETag and ask with If-Modified-Since, and get 304 for exactly what they were told. So that two states of
+	// a second are not one to them, they are told no time as long as it is not over.
+	ByTime bool
 }
+
+// settled is how old a document must be to be told by its time. Clocks of several nodes may be a little apart.
+const settled = 5 * time.Second
 
 // Cache keeps documents.
 type Cache struct {
@@ -91,6 +98,7 @@ type document struct {
 	plainTag, gzipTag         []string
 	plainLength, gzipLength   []string
 	contentType, lastModified []string
+	modified                  time.Time
 }
 
 // newDocument is a document as far as its key says what it is.
@@ -126,6 +134,9 @@ func (c *Cache) Serve(w http.ResponseWriter, r *http.Request, request Request) e
 	header := w.Header()
 	header["Vary"] = vary
 	header["Cache-Control"] = cacheControl
+	if request.Vary != nil {
+		header["Vary"] = request.Vary
+	}
 	compressed := acceptsGzip(r.Header)
 	doc := c.get(request.Key)
 	// Only the ETag is trusted: Last-Modified counts in seconds, in which two versions may have been published.
@@ -151,8 +162,18 @@ func (c *Cache) Serve(w http.ResponseWriter, r *http.Request, request Request) e
 		w.WriteHeader(http.StatusNotModified)
 		return nil
 	}
+	switch since := r.Header["If-Modified-Since"]; {
+	case !request.ByTime:
+		header["Last-Modified"] = doc.lastModified
+	case time.Since(doc.modified) > settled:
+		header["Last-Modified"] = doc.lastModified
+		if len(since) > 0 && since[0] == doc.lastModified[0] && len(r.Header["If-None-Match"]) == 0 {
+			header["Etag"] = doc.etag(compressed)
+			w.WriteHeader(http.StatusNotModified)
+			return nil
+		}
+	}
 	header["Content-Type"] = doc.contentType
-	header["Last-Modified"] = doc.lastModified
 	header["Etag"] = doc.etag(compressed)
 	if compressed {
 		header["Content-Length"], header["Content-Encoding"] = doc.gzipLength, gzipEncoding
@@ -208,6 +229,7 @@ func (c *Cache) build(ctx context.Context, request Request) (*document, error) {
 	doc.plainLength = []string{strconv.FormatInt(counter.n, 10)}
 	doc.contentType = []string{request.ContentType}
 	doc.lastModified = []string{built.Modified.UTC().Format(http.TimeFormat)}
+	doc.modified = built.Modified
 	doc.gzipLength = []string{strconv.Itoa(len(doc.gzip))}
 	c.put(doc)
 	return doc, nil

@@ -525,3 +525,41 @@ func (w *brokenWriter) Write(p []byte) (int, error) {
 	}
 	return len(p), nil
 }
+
+// Clients that know no ETag ask by time, and get 304 for what they were told: once the second is over in which it changed.
+func TestByTime(t *testing.T) {
+	c := document.NewCache(1 << 20)
+	serve := func(state int64, changed time.Time, headers ...string) *http.Response {
+		k := key(state)
+		return get(t, c, document.Request{Key: k, ContentType: "application/json", ByTime: true, Vary: []string{"User-Agent"}, Build: func(_ context.Context, w io.Writer) (document.Built, error) {
+			_, err := fmt.Fprint(w, state)
+			return document.Built{Key: k, Modified: changed}, err
+		}}, "GET", headers...)
+	}
+	old := time.Now().Add(-time.Hour)
+	first := serve(1, old)
+	told := first.Header.Get("Last-Modified")
+	if told != old.UTC().Format(http.TimeFormat) || first.Header.Get("Vary") != "User-Agent" {
+		t.Fatalf("%v", first.Header)
+	}
+	if again := serve(1, old, "If-Modified-Since", told); again.StatusCode != http.StatusNotModified || again.Header.Get("Etag") == "" {
+		t.Errorf("the same again: %d", again.StatusCode)
+	}
+	for what, headers := range map[string][]string{
+		"a later time":          {"If-Modified-Since", time.Now().UTC().Format(http.TimeFormat)},
+		"an earlier time":       {"If-Modified-Since", old.Add(-time.Second).UTC().Format(http.TimeFormat)},
+		"a tag that is another": {"If-Modified-Since", told, "If-None-Match", `"x"`},
+	} {
+		if r := serve(1, old, headers...); r.StatusCode != http.StatusOK || plain(t, r) != "1" {
+			t.Errorf("%s: %d", what, r.StatusCode)
+		}
+	}
+	// Two states of one second.
+	now := time.Now()
+	for state := range int64(2) {
+		r := serve(2+state, now, "If-Modified-Since", now.UTC().Format(http.TimeFormat))
+		if r.StatusCode != http.StatusOK || r.Header.Get("Last-Modified") != "" || plain(t, r) != fmt.Sprint(2+state) {
+			t.Errorf("state %d: %d, %v", state, r.StatusCode, r.Header)
+		}
+	}
+}

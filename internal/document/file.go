@@ -18,6 +18,8 @@ const binary = "application/octet-stream"
 // (RFC 9110), from disk by sendfile. Clients may keep it for good: only a version that was removed and published anew has
 // another content, and then its digest in the index, which clients compare, is another one too.
 //
+// A Content-Type that is set already stays.
+//
 // What is sent from its beginning, also as a first range, counts as a download of a file that has an id.
 func ServeFile(w http.ResponseWriter, r *http.Request, reg *registry.Registry, file *registry.File) error {
 	blob, err := reg.Blobs.Open(r.Context(), file.SHA256)
@@ -32,7 +34,9 @@ func ServeFile(w http.ResponseWriter, r *http.Request, reg *registry.Registry, f
 	header := w.Header()
 	header.Set("ETag", `"`+file.SHA256+`"`)
 	header.Set("Cache-Control", "private, max-age=31536000, immutable")
-	header.Set("Content-Type", binary)
+	if header.Get("Content-Type") == "" {
+		header.Set("Content-Type", binary)
+	}
 	header.Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": path.Base(file.Name)}))
 	http.ServeContent(w, r, "", time.Time{}, blob)
 	if r.Method == http.MethodGet && file.ID != 0 && fromBeginning(header) {
@@ -45,5 +49,5 @@ func ServeFile(w http.ResponseWriter, r *http.Request, reg *registry.Registry, f
 // Only these answers accept ranges.
 func fromBeginning(header http.Header) bool {
 	part := header.Get("Content-Range")
-	return header.Get("Accept-Ranges") != "" && (strings.HasPrefix(part, "bytes 0-") || part == "" && header.Get("Content-Type") == binary)
+	return header.Get("Accept-Ranges") != "" && (strings.HasPrefix(part, "bytes 0-") || part == "" && strings.HasPrefix(header.Get("Content-Type"), "application/"))
 }

@@ -76,6 +76,8 @@ const (
 	TokenRotated       = "token_rotated"
 	TokenRevoked       = "token_revoked"
 	SettingsChanged    = "settings_changed"
+	NotPublished       = "package_not_published" // what was pushed, where it should have been published
+	RepositoryChanged  = "repository_changed"    // branches and tags
 )
 
 // ForgetEvents removes the events before a moment, in small transactions between which others have their turn.

@@ -223,6 +223,9 @@ const (
 	ScopeWritePackage = "write_package_registry"
 	ScopeSudo         = "sudo"        // of administrators: act as somebody else
 	ScopeSelfRotate   = "self_rotate" // rotate the token itself
+
+	ScopeReadRepository  = "read_repository"
+	ScopeWriteRepository = "write_repository"
 )
 
 // Token is a credential. Its text is shown once, when it is made; only the hash is stored.

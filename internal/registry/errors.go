@@ -47,6 +47,9 @@ func Errorf(kind Kind, format string, args ...any) error {
 // ErrClaimed is a Conflict: a group or project cannot go where the name and version of one of its packages are claimed.
 var ErrClaimed = Errorf(Conflict, "packages with the same name and version are there already")
 
+// ErrNameTaken is a Conflict: a name that only one project may have is that of another one.
+var ErrNameTaken = Errorf(Conflict, "Name is already taken by another project")
+
 // KindOf tells the kind of err: that of the first *Error in its chain, otherwise Fault.
 func KindOf(err error) Kind {
 	if e, ok := errors.AsType[*Error](err); ok {

@@ -241,6 +241,9 @@ func (r *Registry) RemovePlaces(ctx context.Context) error {
 		if err != nil {
 			return errors.Join(append(errs, err)...)
 		}
+		if more {
+			r.removed.ring()
+		}
 	}
 	return errors.Join(errs...)
 }

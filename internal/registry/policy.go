@@ -45,7 +45,9 @@ const lockPrefix = "lock_"
 // Names of settings that are not of one format.
 const (
 	MaxFilesSetting = "max_files_per_package"
+	MaxPushSetting  = "max_push_size"  // bytes
 	ReservedNames   = "reserved_names" // names that lie in a group's own realm, and are never asked for elsewhere
+	autoPublish     = "_auto_publish"  // after the name of a format: what is pushed to the repository is published
 )
 
 // Settings of NuGet alone.
@@ -67,7 +69,7 @@ var Settings = allSettings()
 
 func allSettings() (all []Setting) {
 	for _, t := range []Type{Maven, NPM, Conan, NuGet, PyPI, Composer, Generic} {
-		allowed := strconv.FormatBool(t == Maven || t == Generic)
+		allowed := strconv.FormatBool(t == Maven || t == Generic || t == Composer)
 		all = append(all,
 			Setting{Name: string(t) + duplicatesAllowed, Kind: Flag, Default: allowed},
 			Setting{Name: string(t) + duplicateException, Kind: Pattern},
@@ -77,8 +79,9 @@ func allSettings() (all []Setting) {
 			all = append(all, Setting{Name: name, Kind: Flag, Default: "false"}, Setting{Name: lockPrefix + name, Kind: Lock, Default: "false", GroupOnly: true})
 		}
 	}
-	all = append(all, Setting{Name: NuGetSymbolServer, Kind: Flag, Default: "false"}, Setting{Name: NuGetUnlists, Kind: Flag, Default: "false"})
-	return append(all, Setting{Name: MaxFilesSetting, Kind: Limit}, Setting{Name: ReservedNames, Kind: Names, GroupOnly: true})
+	return append(all, Setting{Name: NuGetSymbolServer, Kind: Flag, Default: "false"}, Setting{Name: NuGetUnlists, Kind: Flag, Default: "false"},
+		Setting{Name: string(Composer) + autoPublish, Kind: Flag, Default: "false"},
+		Setting{Name: MaxFilesSetting, Kind: Limit}, Setting{Name: MaxPushSetting, Kind: Limit}, Setting{Name: ReservedNames, Kind: Names, GroupOnly: true})
 }
 
 const (
@@ -212,6 +215,12 @@ func (p *Policy) MaxFile(t Type, server int64) int64 {
 
 // MaxFiles is how many files a package version may have, where the server allows so many.
 func (p *Policy) MaxFiles(server int64) int64 { return p.Limit(setting(MaxFilesSetting), server) }
+
+// MaxPush is how many bytes a push to a Git repository may have, where the server allows so many.
+func (p *Policy) MaxPush(server int64) int64 { return p.Limit(setting(MaxPushSetting), server) }
+
+// AutoPublishes tells whether what is pushed to the repository is published as packages of a format.
+func (p *Policy) AutoPublishes(t Type) bool { return p.value(string(t)+autoPublish) == "true" }
 
 // Forwards tells whether what is missing may be asked for at a public registry.
 func (p *Policy) Forwards(t Type) bool { return p.value(string(t)+forwarding) == "true" }

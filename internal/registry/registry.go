@@ -21,9 +21,12 @@ type Registry struct {
 	// Limits of the server, which settings can only lower; 0: none.
 	MaxFile  int64 // bytes of a file
 	MaxFiles int64 // of a package version
+	MaxPush  int64 // bytes of a push to a Git repository
 
 	triesOfName, triesOfAddress limiter // of signing in
 	marked                      bell    // rings when there is something to purge
+	removed                     bell    // rings when projects were removed for good
+	mirrors                     bell    // rings when a mirror is to be fetched
 }
 
 // Format is what the domain has to know of a format.
@@ -45,6 +48,9 @@ type Publication struct {
 	EntryName string            // Name in the format's canonical spelling
 	Grows     bool              // the version may be there already: its files are added to it
 	Joins     bool              // the version has to be there, with files: its files are added to them
+	Points    bool              // it may be there already: from then on it is its one new file, as a tag is the commit that it names; those before stay
+	Floats    bool              // with Points, it may do so whatever the settings say: a branch
+	OwnName   bool              // no other project below the top-level namespace may have the name
 	Claim     *Project          // set: name and version are claimed in the project's top-level namespace
 	Files     []PublicationFile // at least one
 	Fragments map[string][]byte // variant of index document → this version's own piece
@@ -93,6 +99,11 @@ func (r *Registry) Publish(ctx context.Context, format Format, p *Publication) (
 				return err
 			}
 		}
+		if p.OwnName {
+			if err := tx.OwnName(entry); err != nil {
+				return err
+			}
+		}
 		if err := takesPackages(tx, pkg.ProjectID); err != nil {
 			return err
 		}
@@ -105,13 +116,16 @@ func (r *Registry) Publish(ctx context.Context, format Format, p *Publication) (
 		}
 		tags, detail := p.Tags, ""
 		files, grown, err := grow(ctx, tx, p, policy)
+		if p.Points {
+			files, grown, err = point(ctx, tx, p, policy, r.MaxFiles)
+		}
 		if err != nil {
 			return err
 		}
-		if most := policy.MaxFiles(r.MaxFiles); most > 0 && files > most {
+		if most := policy.MaxFiles(r.MaxFiles); most > 0 && files > most && !p.Points {
 			return Errorf(TooLarge, "A package version has %d files at most", most)
 		}
-		if !grown && policy.AllowsDuplicate(format.Type, pkg.Name, pkg.Version) {
+		if !grown && !p.Points && policy.AllowsDuplicate(format.Type, pkg.Name, pkg.Version) {
 			moved, replaced, err := makeWay(ctx, tx, policy, entry, pkg, p.EntryName)
 			if err != nil {
 				return err
@@ -157,7 +171,7 @@ func (r *Registry) Publish(ctx context.Context, format Format, p *Publication) (
 		if err != nil {
 			return err
 		}
-		if p.Grows || p.Joins {
+		if p.Grows || p.Joins || p.Points {
 			detail = p.Files[0].Name
 		}
 		if err := tx.Record(&Event{Name: PackagePublished, ProjectID: pkg.ProjectID, Target: pkg.title(), Detail: detail}); err != nil {
@@ -270,6 +284,65 @@ func grow(ctx context.Context, tx Tx, p *Publication, policy *Policy) (files int
 		return 0, false, errSame
 	}
 	return files + int64(had), true, nil
+}
+
+// pointsDropped is how many files a publish drops at most, where a version has more of them than it may have.
+const pointsDropped = 100
+
+// point finds the version that is to be another file from now on. files is how many it will have: of a version that has as
+// many as it may, the oldest goes. It returns errSame when the version is that file already, and Conflict when it should
+// stay what it is. Whoever may not delete may not replace.
+func point(ctx context.Context, tx Tx, p *Publication, policy *Policy, server int64) (files int64, grown bool, err error) {
+	existing, err := tx.PackageByVersion(p.Package.EntryID, p.Package.Key())
+	if KindOf(err) == NotFound {
+		return 1, false, nil
+	}
+	if err != nil {
+		return 0, false, err
+	}
+	if existing.Version != p.Package.Version { // a tag beside that one, and not the same
+		return 0, false, Errorf(Conflict, "Version is the same as %s, which is there already", existing.Version)
+	}
+	p.Package = *existing
+	newest, had, err := tx.PageFiles(existing.ID, "id", true, 1, 0)
+	if err != nil {
+		return 0, false, err
+	}
+	file := p.Files[0]
+	switch {
+	case had > 0 && newest[0].Name == file.Name && newest[0].SHA256 == file.Content.Digests().SHA256:
+		return 0, false, errSame
+	case p.Floats || had == 0:
+	case !policy.AllowsDuplicate(existing.Type, existing.Name, existing.Version):
+		return 0, false, Errorf(Conflict, "Version has already been taken")
+	default:
+		if err := policy.protect(ctx, tx, existing.ProjectID, destroy, existing.Type, existing.Name, p.EntryName); err != nil {
+			return 0, false, err
+		}
+	}
+	drop := func(f *File, err error) error {
+		if err == nil {
+			err = tx.MarkFile(f.ID)
+			had--
+		}
+		return err
+	}
+	// What it was once, and is again, comes to be the newest.
+	if err := drop(tx.FileByName(existing.ID, file.Name)); err != nil && KindOf(err) != NotFound {
+		return 0, false, err
+	}
+	if most := policy.MaxFiles(server); most > 0 && int64(had) >= most {
+		oldest, _, err := tx.PageFiles(existing.ID, "id", false, min(had-int(most)+1, pointsDropped), 0)
+		if err != nil {
+			return 0, false, err
+		}
+		for _, f := range oldest {
+			if err := drop(f, nil); err != nil {
+				return 0, false, err
+			}
+		}
+	}
+	return int64(had) + 1, true, nil
 }
 
 // errSame rolls a publish back that would change nothing.

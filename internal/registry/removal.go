@@ -179,6 +179,9 @@ func (r *Registry) Purge(ctx context.Context) error {
 // Marked receives when something was marked on this node since the last time.
 func (r *Registry) Marked() <-chan struct{} { return r.marked.channel() }
 
+// Removed receives when projects were removed for good on this node since the last time.
+func (r *Registry) Removed() <-chan struct{} { return r.removed.channel() }
+
 // bell wakes one listener; its zero value is ready. Rung several times before anybody listens, it has rung once.
 type bell struct {
 	once sync.Once

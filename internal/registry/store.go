@@ -24,6 +24,8 @@ type Store interface {
 	// FileOfVersion is the file of a name, or with name "" the one file, of a version by its key: where several entries hold the
 	// version, that of the newest package. It returns NotFound when there is none.
 	FileOfVersion(ctx context.Context, entries []int64, version, name string) (*File, error)
+	// FileOfEntry is the newest installable file of a name in an entry. It returns NotFound when there is none.
+	FileOfEntry(ctx context.Context, entry int64, name string) (*File, error)
 	// FilesByDigest are the files with this SHA-256 and name in installable packages of a format, the newest first. It is
 	// without regard to rights.
 	FilesByDigest(ctx context.Context, t Type, sha256, name string) ([]ProjectFile, error)
@@ -100,6 +102,11 @@ type Tx interface {
 	DuePlaces(before time.Time) (groups []*Group, projects []*Project, err error)
 	// RemoveCondemned removes a part of what is condemned, some hundred rows, and tells whether there may be more.
 	RemoveCondemned() (more bool, err error)
+
+	// RemovedProjects are numbers of projects that are gone for good and whose repository may still be there; ForgetRemoved
+	// notes that it is gone too.
+	RemovedProjects(limit int) ([]int64, error)
+	ForgetRemoved(ids []int64) error
 
 	// Policy is that of a group or of a project, one of which is 0. Of a place that is not there it is empty.
 	Policy(group, project int64) (*Policy, error)
@@ -189,6 +196,13 @@ type Tx interface {
 	// spelling of its latest version.
 	EachName(f EntryFilter, yield func(name, spelling string) error) error
 
+	// EachChange yields the names that a filter selects, terms and pages aside, whose entries have changed since a moment, the
+	// change first that was first. gone: the entry has no version any more.
+	EachChange(f EntryFilter, since time.Time, yield func(name string, at time.Time, gone bool) error) error
+
+	// OwnName makes a name the entry's project's own until the transaction ends. It returns ErrNameTaken when the entry has no
+	// version yet and another project below the same top-level namespace has one.
+	OwnName(*Entry) error
 	// HoldRoot is the top-level namespace of a project, which stays so, and is not marked for deletion, until the
 	// transaction ends. It returns NotFound when it is marked.
 	HoldRoot(project int64) (int64, error)
@@ -256,6 +270,23 @@ type Tx interface {
 	CleanupVersions(s CleanupScope, f func(*CleanupVersion) error) error
 	// SpareFiles are files of a package beyond the newest of each name, the oldest first.
 	SpareFiles(pkg int64, keep, limit int) ([]*File, error)
+
+	// Installed are the newest files of those versions of some names that are wanted, in the entries that a filter selects, terms and
+	// pages aside.
+	Installed(f EntryFilter, names []string, want func(name, version string) bool) ([]*File, error)
+
+	// Mirror is that of a project. NotFound: it never had one.
+	Mirror(project int64) (*Mirror, error)
+	// SetMirror creates or replaces a mirror, but for what it says of its fetches.
+	SetMirror(*Mirror) error
+	// RequestMirror makes it a mirror's turn. NotFound: the project has none that is enabled.
+	RequestMirror(project int64) error
+	// ClaimMirror begins to fetch a mirror whose turn it is, and lets nobody else have it for a time. It returns NotFound when
+	// there is none.
+	ClaimMirror(now time.Time, lease time.Duration) (*Mirror, error)
+	// EndMirror notes how a fetch ended, and when the next one may begin, unless it was asked for meanwhile. It returns NotFound when the
+	// fetch is no longer the caller's.
+	EndMirror(claimed *Mirror, failure string, next time.Time) error
 
 	// SetFragment stores a package's own piece of a kind of index document.
 	SetFragment(pkg int64, variant string, body []byte) error

@@ -57,12 +57,12 @@ func publish(t testing.TB, s *Server, name, version string) {
 	t.Helper()
 	manifest := fmt.Sprintf(`{"name":%q,"version":%q,"dependencies":{"a":"^1.0.0","b":"^2.0.0"}}`, name, version)
 	var tgz bytes.Buffer
-	zip := gzip.NewWriter(&tgz)
-	archive := tar.NewWriter(zip)
+	compressed := gzip.NewWriter(&tgz)
+	archive := tar.NewWriter(compressed)
 	archive.WriteHeader(&tar.Header{Name: "package/package.json", Mode: 0o644, Size: int64(len(manifest))})
 	archive.Write([]byte(manifest))
 	archive.Close()
-	zip.Close()
+	compressed.Close()
 	sum := sha1.Sum(tgz.Bytes())
 	do(t, s, http.StatusOK, "PUT", "/api/v4/projects/1/packages/npm/"+name, fmt.Sprintf(
 		`{"name":%q,"dist-tags":{"latest":%q},"versions":{%q:{"dist":{"shasum":%q},%s},"_attachments":{"x.tgz":{"data":%q}}}`,
@@ -121,6 +121,15 @@ func reading(t testing.TB, versions int) (*Server, map[string]*http.Request) {
 		publish(t, s, "bench", fmt.Sprintf("1.0.%d", i))
 		upload(t, s, "bench", fmt.Sprintf("1.0.%d", i))
 	}
+	var archive bytes.Buffer
+	zipped := zip.NewWriter(&archive)
+	manifest, err := zipped.Create("composer.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprint(manifest, `{"name":"acme/bench","version":"1.0.0"}`)
+	zipped.Close()
+	do(t, s, http.StatusCreated, "PUT", "/api/v4/projects/1/packages/composer", archive.String())
 	request := func(path string, header ...string) *http.Request {
 		r := httptest.NewRequest("GET", path, nil)
 		r.SetBasicAuth("__token__", testToken)
@@ -136,6 +145,7 @@ func reading(t testing.TB, versions int) (*Server, map[string]*http.Request) {
 		"packument": request(packument, "Accept", npm),
 		"tarball":   request(packument + "/-/bench-1.0.1.tgz"),
 		"page":      request(page, "Accept", pip),
+		"p2":        request("/api/v4/projects/1/packages/composer/p2/acme/bench.json", "User-Agent", "Composer/2.8.8 (Linux)"),
 	}
 	for _, name := range []string{"packument", "page"} {
 		first := httptest.NewRecorder()

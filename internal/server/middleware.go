@@ -21,6 +21,7 @@ import (
 	"syscall"
 	"time"
 
+	"packhouse/internal/format/git"
 	"packhouse/internal/registry"
 )
 
@@ -71,6 +72,13 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	if err := cleanPath(r); err != nil {
 		r.URL = &url.URL{Path: "/[refused]"} // for the log: dots must not hide a secret from redact
 		writeJSON(w, http.StatusBadRequest, map[string]string{"error": err.Error()})
+		return
+	}
+	if escaped, ok := git.Escape(r.URL.EscapedPath()); ok {
+		inner := *r
+		inner.URL = &url.URL{Path: r.URL.Path, RawPath: escaped, RawQuery: r.URL.RawQuery}
+		s.mux.ServeHTTP(w, &inner)
+		r.Pattern = inner.Pattern
 		return
 	}
 	s.mux.ServeHTTP(w, r)

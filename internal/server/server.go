@@ -27,9 +27,12 @@ import (
 	"packhouse/internal/database"
 	"packhouse/internal/document"
 	"packhouse/internal/format"
+	"packhouse/internal/format/composer"
+	"packhouse/internal/format/git"
 	"packhouse/internal/format/npm"
 	"packhouse/internal/format/nuget"
 	"packhouse/internal/format/pypi"
+	"packhouse/internal/gitrepo"
 	"packhouse/internal/registry"
 	"packhouse/internal/web"
 )
@@ -41,11 +44,15 @@ type Config struct {
 	URL             string         // public base URL; empty: as the request says
 	Database        string         // SQLite file or postgres:// URL; empty: in Data
 	Blobs           string         // folder; empty: in Data
+	Repositories    string         // folder of Git repositories; empty: in Data
 	TrustedProxies  []netip.Prefix // whose X-Forwarded-For is believed
 	TLSCert, TLSKey string         // files; both or none
 	MaxFile         int64          // bytes of one package file
 	MaxFiles        int64          // files of one package version
 	MaxMetadata     int64          // bytes of everything else in one request
+	MaxPush         int64          // bytes of a push to a Git repository
+	MirrorInterval  time.Duration  // between two fetches of a repository that follows a remote one
+	LocalMirrors    bool           // remotes may be on this machine and in private networks
 	NPMUpstream     string         // URL to which names that nobody has may be forwarded; empty: none
 	DocumentCache   int64          // bytes of compressed index documents to keep
 	ShutdownTimeout time.Duration  // for requests in flight
@@ -79,6 +86,7 @@ type Server struct {
 	store    registry.Store
 	blobs    *blob.Disk
 	reg      *registry.Registry
+	git      *git.Handler
 	gate     *access.Gate
 	http     *http.Server
 	metrics  *metrics
@@ -120,8 +128,8 @@ func New(ctx context.Context, config Config) (_ *Server, err error) {
 	if s.blobs, err = blob.OpenDisk(blobs); err != nil {
 		return nil, err
 	}
-	reg := &registry.Registry{Store: s.store, Blobs: s.blobs, Formats: []registry.Format{npm.Format, pypi.Format, nuget.Format}, MaxFile: config.MaxFile, MaxFiles: config.MaxFiles,
-		DeletionDelay: config.DeletionDelay}
+	reg := &registry.Registry{Store: s.store, Blobs: s.blobs, Formats: []registry.Format{npm.Format, pypi.Format, nuget.Format, composer.Format}, MaxFile: config.MaxFile,
+		MaxFiles: config.MaxFiles, MaxPush: config.MaxPush, DeletionDelay: config.DeletionDelay}
 	s.reg = reg
 	if err := s.firstStart(ctx, reg); err != nil {
 		return nil, err
@@ -138,7 +146,25 @@ func New(ctx context.Context, config Config) (_ *Server, err error) {
 	pypiHandler.Routes(s.handle)
 	nugetHandler := &nuget.Handler{Finder: finder(registry.NuGet), Documents: npmHandler.Documents, MaxFile: config.MaxFile}
 	nugetHandler.Routes(s.handle)
-	api.New(reg, s.gate, s.BaseURL, config.Version, config.Revision).Routes(s.handleAPI)
+	repositories := config.Repositories
+	if repositories == "" {
+		repositories = filepath.Join(config.Data, "repositories")
+	}
+	repos, err := gitrepo.Open(repositories)
+	if err != nil {
+		return nil, err
+	}
+	composerHandler := &composer.Handler{Finder: finder(registry.Composer), Documents: npmHandler.Documents, Repos: repos, MaxFile: config.MaxFile}
+	composerHandler.Routes(s.handle)
+	s.git = &git.Handler{Finder: finder(registry.Composer), Repos: repos, MaxPush: config.MaxPush, MirrorInterval: config.MirrorInterval, LocalMirrors: config.LocalMirrors,
+		Publish: func(ctx context.Context, project *registry.Project, by git.Publisher, changes []gitrepo.Change) {
+			composerHandler.Pushed(ctx, project, by.UserID, by.PipelineID, changes)
+		}}
+	s.git.Routes(s.handle)
+	changed := func(ctx context.Context, project *registry.Project, user int64, before gitrepo.State) {
+		s.git.Changed(ctx, project, git.Publisher{UserID: user}, before)
+	}
+	api.New(reg, s.gate, repos, changed, s.BaseURL, config.Version, config.Revision).Routes(s.handleAPI)
 	(&web.Handler{Registry: reg, BaseURL: s.BaseURL}).Routes(s.handle)
 	s.operationRoutes()
 	s.http = &http.Server{
@@ -239,6 +265,8 @@ func (s *Server) Run(ctx context.Context) error {
 	working.Go(func() { s.background(background) })
 	working.Go(func() { s.cleanUp(background) })
 	working.Go(func() { s.purge(background) })
+	working.Go(func() { s.git.Mirrors(background) })
+	working.Go(func() { s.git.Upkeep(background) })
 	select {
 	case err = <-failed:
 	case <-ctx.Done():
@@ -254,6 +282,7 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	stop()
 	working.Wait()
+	s.git.Wait()
 	return err
 }
 

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -24,8 +25,8 @@ import (
 // The programs that the scripts run. All but npm, which comes with
 // Node.js, are installed by "make tools".
 var (
-	preinstalled = []string{"node", "npm"}
-	installed    = []string{"yarn", "yarn-berry", "pnpm", "pnpm10", "bun", "python", "gitlab", "python-packaging", "pip", "twine", "uv", "poetry", "pdm", "pyproject-build", "nuget", "nuget2", "renovate"}
+	preinstalled = []string{"node", "npm", "git"}
+	installed    = []string{"php", "composer", "yarn", "yarn-berry", "pnpm", "pnpm10", "bun", "python", "gitlab", "python-packaging", "pip", "twine", "uv", "poetry", "pdm", "pyproject-build", "nuget", "nuget2", "renovate"}
 )
 
 // shared is the server of all scripts that do not ask for one of their own.
@@ -59,7 +60,7 @@ func (s suite) Run() int {
 func requireClients() error {
 	for _, name := range preinstalled {
 		if _, err := exec.LookPath(name); err != nil {
-			return fmt.Errorf("%s is missing; install Node.js 20 or later", name)
+			return fmt.Errorf("%s is missing; install Node.js 20 or later, and Git", name)
 		}
 	}
 	for _, name := range installed {
@@ -120,6 +121,17 @@ func setup(env *testscript.Env) error {
 		"PDM_CHECK_UPDATE":              "0",
 		"COLUMNS":                       "200", // or their sentences are broken into lines
 
+		"COMPOSER_HOME":            filepath.Join(home, "composer"),
+		"COMPOSER_CACHE_DIR":       filepath.Join(cache, "composer"),
+		"COMPOSER_ALLOW_SUPERUSER": "1",
+		"COMPOSER_NO_INTERACTION":  "1",
+		"GIT_CONFIG_NOSYSTEM":      "1",
+		"GIT_TERMINAL_PROMPT":      "0",
+		"GIT_AUTHOR_NAME":          "Ann",
+		"GIT_AUTHOR_EMAIL":         "ann@example.com",
+		"GIT_COMMITTER_NAME":       "Ann",
+		"GIT_COMMITTER_EMAIL":      "ann@example.com",
+
 		// Nothing but the server is within reach.
 		"HTTP_PROXY":  "http://127.0.0.1:1",
 		"HTTPS_PROXY": "http://127.0.0.1:1",
@@ -146,7 +158,7 @@ func setup(env *testscript.Env) error {
 // variables: a public group with a public and a private project and a
 // private subgroup, the people around them, and their tokens.
 //
-//	GROUP                        path of the group, and so the scope of its packages
+//	GROUP, GROUP_ID              path of the group, and so the scope of its packages; its number
 //	PUBLIC_URL, PRIVATE_URL      registries: the two projects, by number,
 //	GROUP_URL, INSTANCE_URL      the group and the instance
 //	PRIVATE_PATH_URL             the private project by its encoded path
@@ -155,6 +167,9 @@ func setup(env *testscript.Env) error {
 //	                             paths of the same for PyPI, without a slash at the end
 //	PUBLIC_NUGET, PRIVATE_NUGET, PRIVATE_PATH_NUGET, GROUP_NUGET
 //	                             and for NuGet
+//	PUBLIC_COMPOSER, PRIVATE_COMPOSER, GROUP_COMPOSER
+//	                             and for Composer
+//	PUBLIC_PATH, PRIVATE_PATH    full paths of the projects
 //	URL, HOST                    base URL of the server; its host and port, as .npmrc needs them
 //	ROOT_TOKEN                   token of the administrator
 //	USERNAME, PASSWORD, TOKEN    a maintainer of the group; personal access token
@@ -227,6 +242,7 @@ func world(s *harness.Server, setenv func(key, value string)) error {
 	setenv("HOST", host)
 	setenv("ROOT_TOKEN", s.RootToken)
 	setenv("GROUP", name)
+	setenv("GROUP_ID", strconv.FormatInt(group.ID, 10))
 	setenv("PUBLIC_URL", fmt.Sprintf("%s/api/v4/projects/%d/packages/npm/", s.URL, public.ID))
 	setenv("PRIVATE_URL", fmt.Sprintf("%s/api/v4/projects/%d/packages/npm/", s.URL, private.ID))
 	setenv("PRIVATE_PATH_URL", fmt.Sprintf("%s/api/v4/projects/%s/packages/npm/", s.URL, url.PathEscape(private.PathWithNamespace)))
@@ -234,12 +250,15 @@ func world(s *harness.Server, setenv func(key, value string)) error {
 	setenv("TEAM_URL", fmt.Sprintf("%s/api/v4/groups/%s/-/packages/npm/", s.URL, url.PathEscape(team.FullPath)))
 	setenv("GROUP_URL", fmt.Sprintf("%s/api/v4/groups/%d/-/packages/npm/", s.URL, group.ID))
 	setenv("INSTANCE_URL", s.URL+"/api/v4/packages/npm/")
-	for _, format := range []string{"pypi", "nuget"} {
+	for _, format := range []string{"pypi", "nuget", "composer"} {
 		upper := strings.ToUpper(format)
 		setenv("PUBLIC_"+upper, fmt.Sprintf("/api/v4/projects/%d/packages/%s", public.ID, format))
 		setenv("PRIVATE_"+upper, fmt.Sprintf("/api/v4/projects/%d/packages/%s", private.ID, format))
 		setenv("PRIVATE_PATH_"+upper, fmt.Sprintf("/api/v4/projects/%s/packages/%s", url.PathEscape(private.PathWithNamespace), format))
 		setenv("GROUP_"+upper, fmt.Sprintf("/api/v4/groups/%d/-/packages/%s", group.ID, format))
 	}
+	setenv("GROUP_COMPOSER", fmt.Sprintf("/api/v4/group/%d/-/packages/composer", group.ID))
+	setenv("PUBLIC_PATH", public.PathWithNamespace)
+	setenv("PRIVATE_PATH", private.PathWithNamespace)
 	return err
 }

@@ -63,7 +63,8 @@ func page(name string) (string, error) {
 
 // here is what a page says, with the address of the server.
 func (r *reader) here(text string) string {
-	return strings.ReplaceAll(text, "http://127.0.0.1:8080", r.server.URL)
+	_, host, _ := strings.Cut(r.server.URL, "://")
+	return strings.ReplaceAll(text, "127.0.0.1:8080", host)
 }
 
 // run runs a script in a home of its own, and returns its standard output.
@@ -138,6 +139,34 @@ func TestReadme(t *testing.T) {
 			}
 		})
 	}
+
+	t.Run("composer", func(t *testing.T) {
+		library, app := t.TempDir(), t.TempDir()
+		for file, content := range map[string]string{
+			filepath.Join(library, "composer.json"): `{"name": "acme/hello", "description": "Says hello"}`,
+			filepath.Join(app, "composer.json"):     `{"repositories": {"packagist": false}, "require": {}}`,
+		} {
+			if err := os.WriteFile(file, []byte(content), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		env := []string{"TOKEN=" + token, "GIT_AUTHOR_NAME=Ann", "GIT_AUTHOR_EMAIL=ann@example.com", "GIT_COMMITTER_NAME=Ann", "GIT_COMMITTER_EMAIL=ann@example.com", "COMPOSER_ALLOW_SUPERUSER=1", "COMPOSER_NO_INTERACTION=1"}
+		for i, step := range []string{"repository", "zip"} {
+			if blocks[step] == "" {
+				t.Fatalf("the README has no block %s", step)
+			}
+			r.run(t, library, blocks[step], env...)
+			os.RemoveAll(filepath.Join(app, "composer.lock"))
+			out := r.run(t, app, blocks["composer"]+"composer show --format=json acme/hello", env...)
+			if want := []string{`"1.0.0"`, `"1.1.0"`}[i]; !strings.Contains(out, want) {
+				t.Errorf("after %s composer shows %s, want %s", step, out, want)
+			}
+			os.RemoveAll(filepath.Join(app, "vendor"))
+			if err := os.WriteFile(filepath.Join(app, "composer.json"), []byte(`{"repositories": {"packagist": false}, "require": {}}`), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
 
 	// Each publishes a package of its own; what they install is the one of the first.
 	python := r.run(t, r.work, blocks["index"]+`printf %s "$PYPI"`)

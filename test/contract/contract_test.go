@@ -279,7 +279,7 @@ func (w *world) always(request *http.Request, a *answer) {
 	}
 }
 
-var movedTo = regexp.MustCompile(`^https?://[^/]+/api/v4/(projects|groups)/[0-9]+(/|\?|$)`)
+var movedTo = regexp.MustCompile(`^https?://[^/]+/api/v4/(projects|groups?)/[0-9]+(/|\?|$)`)
 
 // says is a text of the body's object, or "".
 func (a *answer) says(key string) string {

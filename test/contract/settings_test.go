@@ -48,14 +48,14 @@ func TestSettings(t *testing.T) {
 	w.sub("what nobody has set is the server's", func(w *world) {
 		body := read(p.home())
 		for _, format := range []string{"maven", "npm", "conan", "nuget", "pypi", "composer", "generic"} {
-			for name, want := range map[string]any{"_duplicates_allowed": format == "maven" || format == "generic", "_duplicate_exception_regex": "", "_max_file_size": float64(5 << 30)} {
+			for name, want := range map[string]any{"_duplicates_allowed": format == "maven" || format == "generic" || format == "composer", "_duplicate_exception_regex": "", "_max_file_size": float64(5 << 30)} {
 				if got := body[format+name]; got != want {
 					w.Errorf("%s%s is %v, want %v", format, name, got, want)
 				}
 			}
 		}
 		for name, want := range map[string]any{"npm_package_requests_forwarding": false, "npm_package_requests_forwarding_locked": false, "pypi_package_requests_forwarding": false,
-			"maven_package_requests_forwarding": false, "max_files_per_package": float64(10000)} {
+			"maven_package_requests_forwarding": false, "max_files_per_package": float64(10000), "max_push_size": float64(2 << 30), "composer_auto_publish": false} {
 			if body[name] != want {
 				w.Errorf("%s is %v, want %v", name, body[name], want)
 			}

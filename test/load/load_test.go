@@ -94,6 +94,8 @@ func TestRunGivesEveryFigure(t *testing.T) {
 		{"nuget.page.304", beside},
 		{"nuget.versions", beside},
 		{"nuget.versions.304", beside},
+		{"composer.p2", beside},
+		{"composer.p2.304", beside},
 		{"memory.quiet", packhouse},
 		{"memory.quiet.anonymous", packhouse},
 	}

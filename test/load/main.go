@@ -147,6 +147,7 @@ var steps = []step{
 	{"pypi-page", pypiPage},
 	{"pypi-install", pypiInstall},
 	{"nuget-indexes", nugetIndexes},
+	{"composer-p2", composerP2},
 	{"quiet", quiet},
 	{"lists", lists},
 }

@@ -115,6 +115,10 @@ func Run(t *testing.T, open func(t *testing.T) registry.Store) {
 		{"cleanup of an archived project", testCleanupOfArchived},
 		{"cleanup races", testCleanupRaces},
 
+		{"versions that point", testPoints},
+		{"names of one project", testOwnNames},
+		{"mirrors", testMirrors},
+
 		{"lists", testLists},
 		{"lists while publishing", testListsWhilePublishing},
 		{"list of files", testListOfFiles},

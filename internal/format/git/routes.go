@@ -1,0 +1,264 @@
+package git
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"packhouse/internal/access"
+	"packhouse/internal/format"
+	"packhouse/internal/gitrepo"
+	"packhouse/internal/registry"
+)
+
+// Handler serves the protocol.
+type Handler struct {
+	format.Finder
+	Repos          *gitrepo.Repos
+	MaxPush        int64         // bytes of a push, and of what one fetch of a mirror brings
+	MirrorInterval time.Duration // between two fetches of a mirror
+	LocalMirrors   bool          // mirrors may be on this machine and in private networks
+	// Publish is told of the branches and tags that came or moved, and who did that.
+	Publish func(ctx context.Context, project *registry.Project, by Publisher, changes []gitrepo.Change)
+
+	working sync.WaitGroup // publishing that goes on
+}
+
+// Publisher is on whose behalf packages are published.
+type Publisher struct {
+	UserID     int64 // 0: nobody's
+	PipelineID int64 // 0: none
+}
+
+// Routes hands the patterns to handle.
+func (h *Handler) Routes(handle func(pattern string, handler http.Handler)) {
+	route := func(pattern, rest string) {
+		handle(pattern, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if err := h.serve(w, r, r.PathValue("repository"), rest); err != nil {
+				writeError(w, r, err)
+			}
+		}))
+	}
+	route("GET /{repository}/info/refs", "info/refs")
+	route("POST /{repository}/git-upload-pack", gitrepo.UploadPack)
+	route("POST /{repository}/git-receive-pack", gitrepo.ReceivePack)
+}
+
+// Escape makes the path of a repository one segment, which its slashes are not for [http.ServeMux]. It returns false for
+// paths that are none of Git's.
+func Escape(path string) (escaped string, ok bool) {
+	if strings.HasPrefix(path, "/api/") || strings.HasPrefix(path, "/-/") {
+		return "", false
+	}
+	for _, rest := range []string{"/info/refs", "/git-upload-pack", "/git-receive-pack"} {
+		if repository, ok := strings.CutSuffix(path, rest); ok && len(repository) > 1 {
+			return "/" + strings.ReplaceAll(repository[1:], "/", "%2F") + rest, true
+		}
+	}
+	return "", false
+}
+
+var errNoRepository = registry.Errorf(registry.NotFound, "404 Not Found - there is no such repository, or it is not to be known")
+
+// serve answers one request. repository is the path with its ending.
+func (h *Handler) serve(w http.ResponseWriter, r *http.Request, repository, rest string) error {
+	service := rest
+	if rest == "info/refs" {
+		service = r.URL.Query().Get("service")
+	}
+	action := access.Fetch
+	switch service {
+	case gitrepo.UploadPack:
+	case gitrepo.ReceivePack:
+		action = access.Push
+	default:
+		return registry.Errorf(registry.Forbidden, "403 Forbidden - only Git's smart HTTP protocol is spoken here")
+	}
+	c, err := h.Caller(r)
+	if err != nil {
+		return err
+	}
+	path, hasEnding := strings.CutSuffix(repository, ".git")
+	project, err := c.View.Project(path)
+	if registry.KindOf(err) == registry.NotFound {
+		if c.Anonymous() { // who has not said who they are is asked, as for what is hidden
+			return registry.Errorf(registry.Unauthenticated, "401 Unauthorized")
+		}
+		return errNoRepository
+	}
+	if err == nil {
+		err = c.View.Authorize(c.Caller, project, action)
+	}
+	if registry.KindOf(err) == registry.NotFound {
+		return errNoRepository
+	}
+	if err != nil {
+		return err
+	}
+	if !hasEnding || !strings.EqualFold(path, project.FullPath) {
+		if rest != "info/refs" {
+			return errNoRepository // Git asks for the refs first, and goes on where it was led
+		}
+		w.Header().Set("Cache-Control", "no-store") // somebody else may take the path
+		http.Redirect(w, r, h.BaseURL(r)+"/"+project.FullPath+".git/info/refs?service="+url.QueryEscape(service), http.StatusMovedPermanently)
+		return nil
+	}
+	policy, err := c.View.Policy(0, project.ID)
+	if err != nil {
+		return err
+	}
+	user := "anonymous"
+	if c.User != nil {
+		user = c.User.Username
+	} else if c.Token != nil {
+		user = c.Token.Login()
+	}
+	serve := func() error { return h.Repos.Serve(w, r, project.ID, rest, user, policy.MaxPush(h.MaxPush)) }
+	if action != access.Push {
+		return serve()
+	}
+	if url, err := h.follows(r.Context(), project.ID); err != nil || url != "" {
+		if err == nil {
+			err = registry.Errorf(registry.Forbidden, "403 Forbidden - this repository follows %s; push there", url)
+		}
+		return err
+	}
+	if rest == "info/refs" {
+		return serve()
+	}
+	before, err := h.Repos.State(r.Context(), project.ID)
+	if err != nil {
+		return err
+	}
+	if err := serve(); err != nil {
+		return err
+	}
+	h.Changed(context.WithoutCancel(r.Context()), project, Publisher{c.UserID(), c.PipelineID()}, before)
+	return nil
+}
+
+// follows is the URL of the remote that a project's repository follows, or "".
+func (h *Handler) follows(ctx context.Context, project int64) (url string, err error) {
+	err = h.Registry.Store.Read(ctx, func(tx registry.Tx) error {
+		m, err := tx.Mirror(project)
+		if err == nil && m.Enabled {
+			url = m.URL
+		}
+		if registry.KindOf(err) == registry.NotFound {
+			return nil
+		}
+		return err
+	})
+	return url, err
+}
+
+// publishPatience is how long a push waits for what follows it. What takes longer goes on by itself.
+const publishPatience = 30 * time.Second
+
+// Changed does what follows a change of a repository.
+func (h *Handler) Changed(ctx context.Context, project *registry.Project, by Publisher, before gitrepo.State) {
+	now, err := h.Repos.State(ctx, project.ID)
+	if err == nil {
+		err = h.Repos.FindHead(ctx, project.ID, now)
+	}
+	if err != nil {
+		slog.ErrorContext(ctx, "look at a repository that has changed", "project", project.ID, "err", err)
+		return
+	}
+	changes := now.Changes(before)
+	if lines := say(now, before); len(lines) > 0 {
+		h.Repos.Grown(project.ID)
+		err := h.Registry.Store.Write(ctx, func(tx registry.Tx) error {
+			return tx.Record(&registry.Event{Name: registry.RepositoryChanged, ProjectID: project.ID, Target: "repository", Detail: strings.Join(lines, ", ")})
+		})
+		if err != nil {
+			slog.ErrorContext(ctx, "note a change of a repository", "project", project.ID, "err", err)
+		}
+	}
+	if len(changes) == 0 || h.Publish == nil {
+		return
+	}
+	done := make(chan struct{})
+	h.working.Go(func() {
+		defer close(done)
+		h.Publish(ctx, project, by, changes)
+	})
+	select {
+	case <-done:
+	case <-time.After(publishPatience):
+	}
+}
+
+// Wait returns when all that was to be published after pushes is.
+func (h *Handler) Wait() { h.working.Wait() }
+
+// maxSaid is how many refs the audit log names of one push.
+const maxSaid = 20
+
+// say names the branches and tags that came, moved or went, for people.
+func say(now, before gitrepo.State) (lines []string) {
+	more := 0
+	add := func(ref, what string) {
+		if len(lines) == maxSaid {
+			more++
+			return
+		}
+		name := strings.NewReplacer("refs/heads/", "branch ", "refs/tags/", "tag ").Replace(ref)
+		lines = append(lines, what+" "+strings.ToValidUTF8(name, "?"))
+	}
+	for _, change := range now.Changes(before) {
+		ref := string(change.Kind) + change.Name
+		if before[ref] == "" {
+			add(ref, "created")
+		} else {
+			add(ref, "moved")
+		}
+	}
+	for ref := range before {
+		if now[ref] == "" {
+			add(ref, "removed")
+		}
+	}
+	if more > 0 {
+		lines = append(lines, "and more")
+	}
+	return lines
+}
+
+// statuses of the kinds of error.
+var statuses = map[registry.Kind]int{
+	registry.Fault: http.StatusInternalServerError, registry.Invalid: http.StatusBadRequest, registry.Unauthenticated: http.StatusUnauthorized,
+	registry.Forbidden: http.StatusForbidden, registry.NotFound: http.StatusNotFound, registry.Conflict: http.StatusConflict,
+	registry.TooLarge: http.StatusRequestEntityTooLarge, registry.Limited: http.StatusTooManyRequests, registry.Full: http.StatusInsufficientStorage,
+	registry.Unavailable: http.StatusServiceUnavailable,
+}
+
+// writeError answers in plain text, which git shows.
+func writeError(w http.ResponseWriter, r *http.Request, err error) {
+	status, text := statuses[registry.KindOf(err)], registry.MessageOf(err)
+	var token *access.TokenError
+	switch {
+	case errors.As(err, &token):
+		text = token.Description
+	case status == http.StatusInternalServerError:
+		slog.ErrorContext(r.Context(), "git", "method", r.Method, "err", err)
+		text = "500 Internal Server Error"
+	case text == "":
+		text = http.StatusText(status)
+	}
+	switch status {
+	case http.StatusUnauthorized: // without the challenge git sends no password
+		w.Header().Set("WWW-Authenticate", `Basic realm="Packhouse"`)
+	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
+		w.Header().Set("Retry-After", "5")
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-cache")
+	w.WriteHeader(status)
+	w.Write([]byte(text + "\n"))
+}

@@ -1,0 +1,271 @@
+package gitrepo
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"packhouse/internal/registry"
+)
+
+// Repos is the repositories.
+type Repos struct {
+	folder string
+	git    string        // the program; empty: there is none
+	slots  chan struct{} // a place for each Git at work
+
+	mu      sync.Mutex     // of making repositories
+	tidying chan int64     // projects whose repository has grown
+	locks   [64]sync.Mutex // see Lock
+	null    string         // the file that is empty
+	config  [][2]string    // what Git reads besides a repository's own configuration
+}
+
+// Open opens the repositories in a folder, which is made when the first one is. It finds no fault in a machine without
+// Git: whatever needs it is Unavailable then.
+func Open(folder string) (*Repos, error) {
+	folder, err := filepath.Abs(folder)
+	if err != nil {
+		return nil, err
+	}
+	r := &Repos{folder: folder, slots: make(chan struct{}, 16*runtime.GOMAXPROCS(0)), tidying: make(chan int64, 256), null: os.DevNull}
+	if path, err := exec.LookPath("git"); err == nil {
+		if r.git, err = filepath.Abs(path); err != nil {
+			return nil, err
+		}
+	}
+	r.config = [][2]string{
+		{"safe.directory", "*"},
+		{"core.hooksPath", r.null},
+		{"core.fsync", "all"}, // a push that was acknowledged survives a power cut
+		{"core.bigFileThreshold", "50m"},
+		{"core.logAllRefUpdates", "false"},
+		{"init.defaultBranch", "main"},
+		{"gc.auto", "0"}, // we say when, see Tidy
+		{"maintenance.auto", "false"},
+		{"receive.autogc", "false"},
+		{"receive.unpackLimit", "1"},
+		{"fetch.unpackLimit", "1"},
+		{"pack.threads", "1"},
+		{"pack.windowMemory", "128m"},
+		{"http.receivepack", "true"},
+		{"http.uploadpack", "true"},
+		{"http.followRedirects", "false"}, // of a mirror: the address was checked, not the one that it would lead to
+		{"uploadpack.allowFilter", "true"},
+		{"uploadpack.allowAnySHA1InWant", "true"},
+		{"transfer.fsckObjects", "true"},
+	}
+	// Harmless, and in the history of many old repositories.
+	for _, old := range []string{"badTimezone", "missingSpaceBeforeDate", "zeroPaddedFilemode"} {
+		r.config = append(r.config, [2]string{"receive.fsck." + old, "ignore"}, [2]string{"fetch.fsck." + old, "ignore"})
+	}
+	return r, nil
+}
+
+// Lock keeps others of this process from what belongs to a repository, and returns what lets them in again. Git has locks
+// of its own; this one is for what is done with its answers.
+func (r *Repos) Lock(project int64) (unlock func()) {
+	lock := &r.locks[project%int64(len(r.locks))]
+	lock.Lock()
+	return lock.Unlock
+}
+
+var errNoGit = registry.Errorf(registry.Unavailable, "503 Service Unavailable - git is not installed on the server")
+
+// Ready is Unavailable on a machine without Git.
+func (r *Repos) Ready() error {
+	if r.git == "" {
+		return errNoGit
+	}
+	return nil
+}
+
+func (r *Repos) path(project int64) string {
+	return filepath.Join(r.folder, strconv.FormatInt(project, 10)+".git")
+}
+
+// Has tells whether a project has a repository.
+func (r *Repos) Has(project int64) bool {
+	_, err := os.Stat(r.path(project))
+	return err == nil
+}
+
+// Make makes an empty repository for a project that has none.
+func (r *Repos) Make(ctx context.Context, project int64) error {
+	if err := r.Ready(); err != nil || r.Has(project) {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.Has(project) {
+		return nil
+	}
+	if err := os.MkdirAll(r.folder, 0o700); err != nil {
+		return err
+	}
+	// Under another name until it is whole: a reader must not find half of it.
+	half, err := os.MkdirTemp(r.folder, "new-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(half)
+	cmd := r.command(ctx, half, "init", "--bare", "--quiet", "--template=")
+	if err := r.run(cmd); err != nil {
+		return err
+	}
+	if err := os.Rename(half, r.path(project)); err != nil && !r.Has(project) { // another node may have been faster
+		return err
+	}
+	return nil
+}
+
+// Remove removes the repository of a project for good. It may be gone already.
+func (r *Repos) Remove(project int64) error {
+	path := r.path(project)
+	// By a rename first, so that nobody finds half of it.
+	gone := filepath.Join(r.folder, "gone-"+strconv.FormatInt(project, 10))
+	if err := os.Rename(path, gone); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return os.RemoveAll(gone)
+}
+
+// environment is all that Git sees of ours.
+func (r *Repos) environment(more ...[2]string) []string {
+	env := []string{"PATH=" + os.Getenv("PATH"), "HOME=" + r.folder, "LC_ALL=C", "TMPDIR=" + os.TempDir(),
+		"GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_SYSTEM=" + r.null, "GIT_CONFIG_GLOBAL=" + r.null, "GIT_TERMINAL_PROMPT=0", "GIT_ASKPASS=", "SSH_ASKPASS=",
+		"GIT_ALLOW_PROTOCOL=http:https", "GIT_OPTIONAL_LOCKS=0", "GIT_ATTR_NOSYSTEM=1", "GIT_NO_REPLACE_OBJECTS=1"}
+	for _, name := range []string{"SYSTEMROOT", "LD_LIBRARY_PATH", "GIT_EXEC_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR"} {
+		if value := os.Getenv(name); value != "" {
+			env = append(env, name+"="+value)
+		}
+	}
+	n := 0
+	for _, list := range [][][2]string{r.config, more} {
+		for _, setting := range list {
+			key := strconv.Itoa(n)
+			env = append(env, "GIT_CONFIG_KEY_"+key+"="+setting[0], "GIT_CONFIG_VALUE_"+key+"="+setting[1])
+			n++
+		}
+	}
+	return append(env, "GIT_CONFIG_COUNT="+strconv.Itoa(n))
+}
+
+// command is Git with arguments, on the repository at a path: never on one that is found by looking around.
+func (r *Repos) command(ctx context.Context, path string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, r.git, args...)
+	cmd.Dir = r.folder
+	cmd.Env = append(r.environment(), "GIT_DIR="+path)
+	cmd.WaitDelay = 5 * time.Second
+	killGroup(cmd)
+	return cmd
+}
+
+// patience is how long Git may take for what is no transfer.
+const patience = 10 * time.Minute
+
+// slot waits for its turn. It returns Unavailable when there are too many before.
+func (r *Repos) slot(ctx context.Context) (release func(), err error) {
+	timeout := time.NewTimer(30 * time.Second)
+	defer timeout.Stop()
+	select {
+	case r.slots <- struct{}{}:
+		return func() { <-r.slots }, nil
+	case <-timeout.C:
+		return nil, registry.Errorf(registry.Unavailable, "503 Service Unavailable - too many Git requests at once")
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// gitError is Git's failure with what it said.
+type gitError struct {
+	args   []string
+	stderr string
+	err    error
+}
+
+func (e *gitError) Error() string {
+	return "git " + strings.Join(e.args, " ") + ": " + e.err.Error() + ": " + strings.TrimSpace(e.stderr)
+}
+
+func (e *gitError) Unwrap() error { return e.err }
+
+// run runs a command that says nothing.
+func (r *Repos) run(cmd *exec.Cmd) error {
+	return r.stream(cmd, func(out io.Reader) error {
+		_, err := io.Copy(io.Discard, out)
+		return err
+	})
+}
+
+// output is what a command says, of which there may be so many bytes; more is TooLarge.
+func (r *Repos) output(cmd *exec.Cmd, most int64) (text []byte, err error) {
+	err = r.stream(cmd, func(out io.Reader) error {
+		text, err = io.ReadAll(io.LimitReader(out, most+1))
+		if err == nil && int64(len(text)) > most {
+			err = registry.Errorf(registry.TooLarge, "")
+		}
+		return err
+	})
+	return text, err
+}
+
+// stream runs a command and hands on what it says. When read fails the command is ended.
+func (r *Repos) stream(cmd *exec.Cmd, read func(io.Reader) error) error {
+	stderr := &tail{most: 4 << 10}
+	cmd.Stderr = stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := cmd.Start(); err != nil {
+		return &gitError{cmd.Args[1:], "", err}
+	}
+	failed := read(out)
+	if failed != nil {
+		cmd.Cancel()
+	}
+	out.Close()
+	err = cmd.Wait()
+	if failed != nil {
+		return failed
+	}
+	if err != nil {
+		return &gitError{cmd.Args[1:], stderr.String(), err}
+	}
+	return nil
+}
+
+// exitCode is that of a Git that ran and failed, otherwise -1.
+func exitCode(err error) int {
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		return exit.ExitCode()
+	}
+	return -1
+}
+
+// tail keeps the last bytes that were written.
+type tail struct {
+	bytes.Buffer
+	most int
+}
+
+func (t *tail) Write(p []byte) (int, error) {
+	t.Buffer.Write(p)
+	if over := t.Len() - t.most; over > 0 {
+		t.Next(over)
+	}
+	return len(p), nil
+}

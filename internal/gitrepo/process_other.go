@@ -1,0 +1,7 @@
+//go:build !unix
+
+package gitrepo
+
+import "os/exec"
+
+func killGroup(*exec.Cmd) {} // what it has started ends with its pipes
