@@ -201,7 +201,7 @@ extract_debian() {
 # The Composer of the next Debian release, which runs on this one's PHP, unpacked into the cache. Where this release is not
 # one that has a next, there is none, and the tests do with the one.
 next_composer() {
-	local next folder=$cache/composer-next-1 new site suite
+	local next folder=$cache/composer-next-2 new site suite
 	suite=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
 	case $suite in bookworm) next=trixie ;; *) return ;; esac
 	if [ ! -d "$folder" ]; then
@@ -219,6 +219,8 @@ next_composer() {
 			grep -E '^(composer|jsonlint|php-(composer|symfony|psr|react|json-schema|seld|enum).*)$')
 		(cd "$new" && apt-get "${apt[@]}" download $needed && for file in *.deb; do dpkg -x "$file" . && rm "$file"; done)
 		rm -rf "$new/apt"
+		# Its files name each other by where they would be installed.
+		grep -rlZ "'/usr/share/" "$new" --include=*.php | xargs -0 -r sed -i "s|'/usr/share/|'$folder/usr/share/|g"
 		mv -T "$new" "$folder" || [ -d "$folder" ]
 	fi
 	wrap composer-next "$tools/php" -d include_path=".:$folder/usr/share/php" "$folder/usr/bin/composer"

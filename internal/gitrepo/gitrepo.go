@@ -140,6 +140,22 @@ func (r *Repos) Remove(project int64) error {
 	return os.RemoveAll(gone)
 }
 
+// Sweep removes what a server that was killed has left half made or half removed.
+func (r *Repos) Sweep() error {
+	entries, err := os.ReadDir(r.folder)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	for _, e := range entries {
+		info, infoErr := e.Info()
+		half := strings.HasPrefix(e.Name(), "new-") || strings.HasPrefix(e.Name(), "gone-")
+		if half && infoErr == nil && time.Since(info.ModTime()) > time.Hour { // another node may be at it
+			err = errors.Join(err, os.RemoveAll(filepath.Join(r.folder, e.Name())))
+		}
+	}
+	return err
+}
+
 // environment is all that Git sees of ours.
 func (r *Repos) environment(more ...[2]string) []string {
 	env := []string{"PATH=" + os.Getenv("PATH"), "HOME=" + r.folder, "LC_ALL=C", "TMPDIR=" + os.TempDir(),

@@ -318,6 +318,33 @@ func TestFetch(t *testing.T) {
 	}
 }
 
+// What was left half made goes, and what somebody is at stays.
+func TestSweep(t *testing.T) {
+	r := open(t)
+	if err := r.Sweep(); err != nil {
+		t.Error(err)
+	}
+	filled(t, r, 1)
+	old := time.Now().Add(-2 * time.Hour)
+	for name, stays := range map[string]bool{"new-1": false, "gone-2": false, "new-3": true, "other": true, "1.git": true} {
+		path := filepath.Join(r.folder, name)
+		if err := os.MkdirAll(path, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if name != "new-3" {
+			if err := os.Chtimes(path, old, old); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := r.Sweep(); err != nil {
+			t.Error(err)
+		}
+		if _, err := os.Stat(path); (err == nil) != stays {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 func TestWithoutGit(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	r, err := Open(t.TempDir())

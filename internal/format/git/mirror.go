@@ -2,6 +2,7 @@ package git
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"strings"
 	"time"
@@ -103,7 +104,7 @@ func (h *Handler) Upkeep(ctx context.Context) {
 	tick := time.NewTicker(10 * time.Minute) // what other nodes have removed
 	defer tick.Stop()
 	for {
-		if err := h.sweep(ctx); err != nil && ctx.Err() == nil {
+		if err := errors.Join(h.sweep(ctx), h.Repos.Sweep()); err != nil && ctx.Err() == nil {
 			slog.Error("remove the repositories of projects that are gone", "err", err)
 		}
 		for again := false; !again; {
