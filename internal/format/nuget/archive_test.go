@@ -66,7 +66,7 @@ func TestGoodPackages(t *testing.T) {
 			return string(c.Icon) == jpeg && string(c.License) == "You may." && string(c.Readme) == "# Widgets"
 		}},
 		{"two files that differ in capitals", append([]entry{{"license", "You may not."}}, files...), func(c *contents) bool { return string(c.License) == "You may." }},
-		{"an icon that is no picture", []entry{{"a.nuspec", nuspecWith("<icon>a.svg</icon>")}, {"a.svg", "<svg/>"}}, func(c *contents) bool { return c.Icon == nil && c.Manifest.Icon == "a.svg" }},
+		{"an icon that is no picture", []entry{{"a.nuspec", nuspecWith("<icon>a.svg</icon>")}, {"a.svg", "<svg/>"}}, func(c *contents) bool { return c.Icon == nil && c.Manifest.Icon == "" }},
 		{"a symbol package, which lacks the icon of its package", []entry{{"a.nuspec", nuspecWith(`<icon>a.png</icon><packageTypes><packageType name="SymbolsPackage"/></packageTypes>`)}}, func(c *contents) bool {
 			return c.Manifest.isSymbolPackage()
 		}},
