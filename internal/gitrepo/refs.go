@@ -119,7 +119,6 @@ type Ref struct {
 	Message string    // of an annotated tag
 	Tagged  time.Time // of an annotated tag
 	Default bool      // the branch that a clone checks out
-	updated time.Time
 	commit  string
 }
 
