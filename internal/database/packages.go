@@ -447,6 +447,9 @@ func (t *tx) CreateSymbol(s *registry.Symbol) error {
 }
 
 func (t *tx) Symbols(project int64, group *registry.Group, signature, name string, checksums []string) ([]*registry.ProjectSymbol, error) {
+	if len(checksums) == 0 || storable(signature) != signature || storable(name) != name {
+		return nil, nil
+	}
 	c := &conditions{}
 	c.add("s.signature = $?", signature)
 	c.add("s.name = $?", name)

@@ -418,7 +418,7 @@ func (r *Registry) cleanEntry(ctx context.Context, p *CleanupPolicy, id int64) (
 		if err != nil {
 			return err
 		}
-		if _, err := tx.TouchEntry(entry.ProjectID, entry.Type, entry.Name); err != nil {
+		if entry, err = tx.TouchEntry(entry.ProjectID, entry.Type, entry.Name); err != nil {
 			return err
 		}
 		var picks []*CleanupPick
@@ -445,6 +445,11 @@ func (r *Registry) cleanEntry(ctx context.Context, p *CleanupPolicy, id int64) (
 				return err
 			}
 		}
+		if entry.Listed > Within(0) { // the last of a kind may be among what went
+			if err := findLatest(tx, r.format(entry.Type), id); err != nil {
+				return err
+			}
+		}
 		return tx.AdvanceCleanup(p, removed, cleanupLease)
 	})
 	if errors.Is(err, errEnough) {
@@ -454,7 +459,7 @@ func (r *Registry) cleanEntry(ctx context.Context, p *CleanupPolicy, id int64) (
 }
 
 // removePick takes a version away, or some of its spare files, and adds that to removed. Latest versions are never among
-// what goes, so none has to be found anew.
+// what goes.
 func removePick(tx Tx, p *CleanupPolicy, pick *CleanupPick, removed *CleanupTotals) error {
 	if len(pick.Reasons) > 0 {
 		removed.add(pick)

@@ -364,6 +364,9 @@ func TestNuGetParts(t *testing.T) {
 	}
 	template := w.resources(p.nuget(), anonymous)["ReadmeUriTemplate/6.13.0"]
 	w.send(call{path: strings.TrimPrefix(strings.NewReplacer("{lower_id}", strings.ToLower(id), "{lower_version}", "1.0.0").Replace(template), w.server.URL)}).want(w, 200)
+	empty := newNupkg(newID(), "1.0.0", "<readme>README.md</readme>", member{"README.md", ""})
+	w.send(empty.push(p.nuget(), w.root())).must(w, 201)
+	w.send(call{path: p.nuget() + "/download/" + empty.id + "/1.0.0/readme"}).want(w, 200).is(w, "")
 	plain := newID()
 	w.packed(p, plain, "1.0.0")
 	for _, name := range []string{"icon", "license", "readme"} {

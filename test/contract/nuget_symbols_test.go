@@ -72,6 +72,8 @@ func TestNuGetSymbols(t *testing.T) {
 		get(prefix, "My.App.pdb", one.signature, "SHA256:"+two.checksum, anonymous).want(w, 404).is(w, none)
 		get(prefix, "My.App.pdb", two.signature[:32]+"00000000", "SHA256:"+two.checksum, anonymous).want(w, 404).is(w, none)
 		get(prefix, "Other.pdb", one.signature, "SHA256:"+one.checksum, anonymous).want(w, 404).is(w, none)
+		get(prefix, "%ff%00.pdb", one.signature, "SHA256:"+one.checksum, anonymous).want(w, 404).is(w, none)
+		get(prefix, "My.App.pdb", one.signature, "MD5:"+one.checksum[:32], anonymous).want(w, 404).is(w, none)
 		get(prefix, "My.App.pdb", one.signature, "", anonymous).want(w, 400).is(w, `{"message":"400 Bad request - Missing checksum header"}`)
 		w.send(call{path: prefix + "/symbolfiles/a.pdb/" + one.signature + "/b.pdb", header: map[string]string{"Symbolchecksum": "SHA256:" + one.checksum}}).want(w, 400)
 	}

@@ -202,6 +202,7 @@ func TestNuGetV2Feeds(t *testing.T) {
 		{"the seed's", "Packages()", []string{"$filter", "(tolower(Id) eq '" + strings.ToLower(a) + "')"}, all(everyA...), false},
 		{"without parentheses", "Packages", []string{"$filter", "Id eq '" + a + "'", "$skip", "1", "$top", "2"}, all("1.9.0", "1.10.0"), false},
 		{"two ids", "Packages()", []string{"$filter", "(Id eq '" + a + "' or Id eq '" + b + "') and IsAbsoluteLatestVersion"}, all("2.0.0-beta", "b 0.1.0-alpha"), false},
+		{"ids that nobody can have", "Packages()", []string{"$filter", "Id eq 'a\x00' or Id eq 'a b'"}, nil, false},
 		{"the latest of all ids", "Packages()", []string{"$filter", "IsLatestVersion", "$orderby", "Id"}, all("1.10.0"), false},
 		{"the latest of all ids, backwards", "Packages()", []string{"$filter", "IsAbsoluteLatestVersion", "$orderby", "Id desc"}, all("b 0.1.0-alpha", "2.0.0-beta"), false},
 		{"everything", "Packages()", nil, all(append(slices.Clone(everyA), "b 0.1.0-alpha")...), true},

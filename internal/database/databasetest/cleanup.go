@@ -141,6 +141,24 @@ func testCleanup(t *testing.T, s *store) {
 	same(t, "removed by a run without anything to do", registry.CleanupTotals{}, s.cleanUp(p.ID).Run.Removed)
 }
 
+// A search does not find a name for a kind of versions of which none is left.
+func testCleanupOfKinds(t *testing.T, s *store) {
+	p := s.project(s.group(nil, "g").ID, "p")
+	for i, traits := range []registry.Traits{0, registry.Prerelease, registry.Prerelease} {
+		pub := publication(p, "a", fmt.Sprint(i))
+		pub.Package.Traits = traits
+		must(t, s.Publish(t.Context(), format, pub))
+	}
+	all := s.entry(p, "a")
+	s.cleanup(&registry.CleanupPolicy{ProjectID: p.ID, KeepVersions: 2})
+	s.cleanUp(p.ID)
+	left := s.entry(p, "a")
+	same(t, "versions", []string{"1", "2"}, s.versions(left))
+	if left.LatestID != all.LatestID || all.Listed != registry.Within(registry.Prerelease) || left.Listed != all.Listed&^registry.Within(0) {
+		t.Errorf("entry %+v after %+v", left, all)
+	}
+}
+
 func testCleanupFiles(t *testing.T, s *store) {
 	p := s.project(s.group(nil, "g").ID, "p")
 	pkg := s.aged(p, "a", "1", 10, 1)

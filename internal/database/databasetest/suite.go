@@ -108,6 +108,7 @@ func Run(t *testing.T, open func(t *testing.T) registry.Store) {
 		{"flush of downloads", testDownloadsFlush},
 
 		{"cleanup", testCleanup},
+		{"cleanup of kinds", testCleanupOfKinds},
 		{"cleanup of files", testCleanupFiles},
 		{"cleanup agrees with its preview", testCleanupAgrees},
 		{"one cleanup of many nodes", testCleanupLease},

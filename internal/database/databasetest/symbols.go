@@ -56,6 +56,8 @@ func testJoins(t *testing.T, s *store) {
 		"another checksum":        {nil, found(p.ID, nil, "5", "a.pdb", "7")},
 		"another signature":       {nil, found(0, top, "6", "a.pdb", "one")},
 		"another name":            {nil, found(0, top, "5", "b.pdb", "one")},
+		"no checksum":             {nil, found(0, top, "5", "a.pdb")},
+		"bytes that are no text":  {nil, found(0, top, "\x00", "\xff", "one")},
 	} {
 		same(t, what, test.want, test.got)
 	}

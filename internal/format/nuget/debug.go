@@ -44,16 +44,15 @@ func (h *Handler) symbol(w http.ResponseWriter, q *request) error {
 	if err != nil && !denied(err) {
 		return err
 	}
-	sums := checksums(q.Header)
 	switch {
 	case !served:
 		return errNoServer
-	case len(sums) == 0:
+	case q.Header.Get("Symbolchecksum") == "":
 		return errNoSymSums
 	}
 	var found []*registry.ProjectSymbol
 	err = h.Registry.Store.Read(q.Context(), func(tx registry.Tx) (err error) {
-		found, err = tx.Symbols(place, group, strings.ToLower(q.PathValue("signature")), name, sums)
+		found, err = tx.Symbols(place, group, strings.ToLower(q.PathValue("signature")), name, checksums(q.Header))
 		return err
 	})
 	if err != nil {
@@ -90,11 +89,11 @@ func (h *Handler) serves(c *format.Caller, p *registry.Project) (bool, error) {
 	return err == nil && policy.On(registry.NuGetSymbolServer), err
 }
 
-// checksums are those that a request names, "SHA256:" and lower-case hex each: a debugger knows one or more.
+// checksums are the SHA-256 that a request names, "SHA256:" and hex each, in lower case: a debugger knows one or more.
 func checksums(header http.Header) (sums []string) {
 	for _, line := range header["Symbolchecksum"] {
 		for one := range strings.SplitSeq(line, ";") {
-			if sum, ok := strings.CutPrefix(strings.ToLower(strings.TrimSpace(one)), "sha256:"); ok && sum != "" {
+			if sum, ok := strings.CutPrefix(strings.ToLower(strings.TrimSpace(one)), "sha256:"); ok && len(sum) == 64 && strings.Trim(sum, "0123456789abcdef") == "" {
 				sums = append(sums, sum)
 			}
 		}

@@ -515,13 +515,14 @@ func (h *Handler) file(w http.ResponseWriter, q *request, f *format.Found, v ver
 		return err
 	}
 	var text []byte
+	found := false // the text may be empty
 	err = h.Registry.Store.Read(q.Context(), func(tx registry.Tx) error {
 		return tx.Fragments([]int64{file.PackageID}, part, func(_ *registry.Package, body []byte) error {
-			text = bytes.Clone(body)
+			text, found = bytes.Clone(body), true
 			return nil
 		})
 	})
-	if err == nil && text == nil {
+	if err == nil && !found {
 		err = errNoPackage
 	}
 	if err != nil {

@@ -49,11 +49,11 @@ func readDebugInfo(r io.ReaderAt) (info debugInfo, err error) {
 	}
 	place := func(entry []byte) uint32 { return binary.LittleEndian.Uint32(entry[24:]) }
 	slices.SortFunc(entries, func(a, b []byte) int { return cmp.Compare(place(a), place(b)) }) // to read forward
-	end := int64(0)                                                                            // of what was read: what overlaps would be unpacked anew for each
+	var end int64
 	for _, entry := range entries {
 		kind, minor := binary.LittleEndian.Uint32(entry[12:]), binary.LittleEndian.Uint16(entry[10:])
 		portable := kind == codeViewEntry && minor == portableMinor
-		if !portable && kind != checksumEntry || int64(place(entry)) < end {
+		if !portable && kind != checksumEntry || int64(place(entry)) < end { // for what overlaps all before would be unpacked again
 			continue
 		}
 		data, err := readAt(r, int64(place(entry)), min(256, int64(binary.LittleEndian.Uint32(entry[16:]))))

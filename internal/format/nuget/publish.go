@@ -112,10 +112,7 @@ func (h *Handler) receive(q *request) (c *format.Caller, project *registry.Proje
 			return nil, nil, staged, cutOff(err)
 		}
 		switch {
-		case part.FormName() != "package":
-			if _, err := io.Copy(io.Discard, io.LimitReader(part, maxPart)); err != nil {
-				return nil, nil, staged, cutOff(err)
-			}
+		case part.FormName() != "package": // the next part begins behind it
 		case part.FileName() == "" || staged != nil:
 			return nil, nil, staged, format.ParamError("package is invalid")
 		default:
@@ -131,11 +128,8 @@ func (h *Handler) receive(q *request) (c *format.Caller, project *registry.Proje
 	return c, project, staged, nil
 }
 
-// What a form may have besides the package, which nobody reads.
-const (
-	maxParts = 20
-	maxPart  = 64 << 10 // bytes
-)
+// maxParts of a form are looked at. All but the package are passed over.
+const maxParts = 20
 
 // content tells a body that ends early from a failure of ours.
 type content struct{ part *multipart.Part }

@@ -184,7 +184,7 @@ func shown(tx registry.Tx, search *query) ([]listing, int, error) {
 	}
 	if search.filter.Once { // what else has these names
 		others := search.filter
-		others.Once, others.Names, others.Terms, others.Offset, others.Limit = false, names, nil, 0, maxNamesakes
+		others.Once, others.NoTotal, others.Names, others.Terms, others.Offset, others.Limit = false, true, names, nil, 0, maxNamesakes
 		if entries, _, err = tx.SearchEntries(others); err != nil {
 			return nil, 0, err
 		}

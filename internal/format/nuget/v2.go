@@ -304,6 +304,7 @@ func askOf(q *request, c call) (*ask, error) {
 	default:
 		return nil, errNoOperation
 	}
+	a.ids = slices.DeleteFunc(a.ids, func(id string) bool { return !validID(id) }) // nobody has them
 	switch {
 	case err != nil:
 	case len(c.args) > 0 && c.name != "Packages":
