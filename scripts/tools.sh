@@ -6,6 +6,7 @@
 #   schemathesis, python-gitlab (its program gitlab)
 #   pip, twine, uv, poetry, pdm, build
 #                                     pinned by test/tools/requirements.txt and packagers.txt
+#   versitygw                         an S3 server, pinned by test/tools/s3/go.mod
 #   initdb, pg_ctl, …, nginx, wrk     Debian packages
 #
 # The files go to a cache folder outside the tree; bin/tools gets one link (or
@@ -90,6 +91,20 @@ python_clients() {
 	for program in pip twine uv poetry pdm pyproject-build; do link "$program" "$folder/bin/$program"; done
 }
 
+# The S3 server is a Go program with many dependencies, so it has a module of its own.
+s3_server() {
+	local module=$root/test/tools/s3
+	local folder=$cache/s3-server-$({ go env GOVERSION; cat "$module/go.mod" "$module/go.sum"; } | sha256sum | cut -c1-16)
+	if [ ! -d "$folder" ]; then
+		local new=$folder.$$
+		mkdir "$new"
+		CGO_ENABLED=0 go -C "$module" build -trimpath -ldflags "-s -w" -o "$new/versitygw" github.com/versity/versitygw/cmd/versitygw
+		"$new/versitygw" --version >/dev/null || fail "versitygw does not run on this machine"
+		mv -T "$new" "$folder" || [ -d "$folder" ]
+	fi
+	link versitygw "$folder/versitygw"
+}
+
 # Where Debian packages put their programs, newest PostgreSQL last.
 programs() { ls -d "$1"/usr/lib/postgresql/*/bin/{initdb,pg_ctl,postgres,psql,createdb} "$1"/usr/sbin/nginx "$1"/usr/bin/wrk 2>/dev/null || true; }
 
@@ -158,10 +173,11 @@ extract_debian() {
 
 npm_clients
 python_clients
+s3_server
 debian_packages
 
 cd "$tools"
-for program in initdb pg_ctl postgres psql nginx wrk; do
+for program in initdb pg_ctl postgres psql nginx wrk versitygw; do
 	[ -x "$program" ] || fail "$program is not there after all"
 done
 printf '%-13s %s\n' \
@@ -172,4 +188,5 @@ printf '%-13s %s\n' \
 	pip "$(./pip --version | cut -d' ' -f2)" twine "$(./twine --version | awk 'NR == 1 {print $3}')" uv "$(./uv --version | cut -d' ' -f2)" \
 	poetry "$(./poetry --version | tr -dc 0-9.)" pdm "$(./pdm --version | awk '{print $NF}')" \
 	postgres "$(./postgres --version | cut -d' ' -f3)" nginx "$(./nginx -v 2>&1 | cut -d/ -f2)" \
+	versitygw "$(awk '/versitygw v/ {print $NF == "indirect" ? $2 : $NF; exit}' "$root/test/tools/s3/go.mod")" \
 	wrk "$({ ./wrk -v || true; } 2>&1 | awk 'NR == 1 {print $2}')"
