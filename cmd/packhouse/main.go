@@ -28,6 +28,11 @@ var version = "dev"
 type commands struct {
 	Serve   serveCommand   `cmd:"" help:"Run the server."`
 	Admin   adminCommand   `cmd:"" help:"Manage the server on its own machine."`
+	GC      gcCommand      `cmd:"" name:"gc" help:"Remove contents that are in no package any more."`
+	Verify  verifyCommand  `cmd:"" help:"Check that every package file is there and right."`
+	Backup  backupCommand  `cmd:"" help:"Add a snapshot to a backup."`
+	Restore restoreCommand `cmd:"" help:"Fill an empty server from a backup."`
+	Migrate migrateCommand `cmd:"" name:"migrate-store" help:"Move everything to another database and another store of package files."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 	Help    helpCommand    `cmd:"" help:"Explain a command."`
 }
@@ -38,11 +43,18 @@ type storage struct {
 	Database string `help:"SQLite file (default: packhouse.db in the data folder) or postgres:// URL." env:"PACKHOUSE_DATABASE" placeholder:"URL"`
 }
 
-type serveCommand struct {
+// stores says where everything is, the package files, too.
+type stores struct {
 	storage
+	Blobs string `help:"Package files: a folder (default: blobs in the data folder) or s3://bucket/prefix?endpoint=URL&region=NAME, with credentials in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY." env:"PACKHOUSE_BLOBS" placeholder:"URL"`
+}
+
+type serveCommand struct {
+	stores
 	Listen          string        `help:"Address to listen on (default: ${default})." default:"127.0.0.1:8080" env:"PACKHOUSE_LISTEN" placeholder:"HOST:PORT"`
 	URL             string        `name:"url" help:"Public base URL. Without it, URLs follow the request's host." env:"PACKHOUSE_URL" placeholder:"URL"`
-	Blobs           string        `help:"Folder of the package files (default: blobs in the data folder)." env:"PACKHOUSE_BLOBS" placeholder:"DIR"`
+	BlobRedirect    bool          `help:"Let clients that follow redirects download package files from the bucket itself." env:"PACKHOUSE_BLOB_REDIRECT"`
+	GCGrace         time.Duration `name:"gc-grace" help:"How long contents are kept that are in no package any more (default: ${default})." default:"1h" env:"PACKHOUSE_GC_GRACE" placeholder:"DURATION"`
 	TrustedProxy    []string      `help:"Address or network of a proxy whose X-Forwarded-For is believed; may be repeated." env:"PACKHOUSE_TRUSTED_PROXY" placeholder:"CIDR"`
 	TLSCert         string        `name:"tls-cert" help:"Certificate chain, PEM. Serves HTTPS together with --tls-key." env:"PACKHOUSE_TLS_CERT" placeholder:"FILE"`
 	TLSKey          string        `name:"tls-key" help:"Private key of the certificate, PEM." env:"PACKHOUSE_TLS_KEY" placeholder:"FILE"`
@@ -80,6 +92,9 @@ func (c *serveCommand) Run(ctx context.Context) error {
 	if c.DeletionDelay < 0 {
 		return fmt.Errorf("--deletion-delay %s: nothing can be removed before it was deleted", c.DeletionDelay)
 	}
+	if c.GCGrace < 0 {
+		return fmt.Errorf("--gc-grace %s: nothing can be removed before it was deleted", c.GCGrace)
+	}
 	var proxies []netip.Prefix
 	for _, text := range c.TrustedProxy {
 		if address, err := netip.ParseAddr(text); err == nil {
@@ -92,7 +107,7 @@ func (c *serveCommand) Run(ctx context.Context) error {
 		proxies = append(proxies, network)
 	}
 	s, err := server.New(ctx, server.Config{
-		Data: c.Data, Database: c.Database, Listen: c.Listen, URL: c.URL, Blobs: c.Blobs, TLSCert: c.TLSCert, TLSKey: c.TLSKey, TrustedProxies: proxies,
+		Data: c.Data, Database: c.Database, Listen: c.Listen, URL: c.URL, Blobs: c.Blobs, BlobRedirect: c.BlobRedirect, GCGrace: c.GCGrace, TLSCert: c.TLSCert, TLSKey: c.TLSKey, TrustedProxies: proxies,
 		MaxFile: int64(c.MaxFileSize), MaxMetadata: int64(c.MaxMetadataSize), MaxFiles: c.MaxFiles, NPMUpstream: c.NPMUpstream, DocumentCache: int64(c.DocumentCache),
 		ShutdownTimeout: c.ShutdownTimeout, AuditRetention: c.AuditRetention, DeletionDelay: c.DeletionDelay, LogRequests: c.LogRequests,
 		RootPassword: os.Getenv("PACKHOUSE_ROOT_PASSWORD"), RootToken: os.Getenv("PACKHOUSE_ROOT_TOKEN"),
@@ -103,6 +118,16 @@ func (c *serveCommand) Run(ctx context.Context) error {
 	}
 	defer s.Close()
 	return s.Run(ctx)
+}
+
+// open opens the database of a server, which must have been there.
+func (s *storage) open(ctx context.Context) (registry.Store, error) {
+	if s.Database == "" {
+		if _, err := os.Stat(filepath.Join(s.Data, "packhouse.db")); err != nil {
+			return nil, fmt.Errorf("no server has kept its data in %s; name the folder with --data", s.Data)
+		}
+	}
+	return (&server.Config{Data: s.Data, Database: s.Database}).Store(ctx)
 }
 
 type adminCommand struct {
@@ -125,13 +150,7 @@ func (c *tokenCommand) Run(ctx context.Context) error {
 	if c.Expires <= 0 {
 		return fmt.Errorf("--expires %s: the token would never be valid", c.Expires)
 	}
-	config := server.Config{Data: c.Data, Database: c.Database}
-	if c.Database == "" {
-		if _, err := os.Stat(filepath.Join(c.Data, "packhouse.db")); err != nil {
-			return fmt.Errorf("no server has kept its data in %s; name the folder with --data", c.Data)
-		}
-	}
-	store, err := config.Store(ctx)
+	store, err := c.open(ctx)
 	if err != nil {
 		return err
 	}

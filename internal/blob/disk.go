@@ -78,7 +78,7 @@ func makeFolders(root string) error {
 		}
 	}
 	for _, changed := range []string{folder, root, filepath.Dir(root)} {
-		if err := syncFolder(changed); err != nil {
+		if err := SyncFolder(changed); err != nil {
 			return err
 		}
 	}
@@ -154,7 +154,7 @@ func (s *stagedOnDisk) Commit(context.Context) error {
 		return noSpace(err)
 	}
 	// Also when the blob was there: the process that renamed it may not have come to this line yet.
-	return noSpace(syncFolder(filepath.Dir(path)))
+	return noSpace(SyncFolder(filepath.Dir(path)))
 }
 
 // Discard implements [registry.Staged].
@@ -231,7 +231,7 @@ func (d *Disk) Quarantine(_ context.Context, sha256 string) error {
 	if err != nil {
 		return err
 	}
-	return syncFolder(folder)
+	return SyncFolder(folder)
 }
 
 // quarantine is where contents go that are not what their name says.

@@ -62,15 +62,10 @@ var _ registry.Store = (*DB)(nil)
 func Open(ctx context.Context, location string) (_ *DB, err error) {
 	defer registry.Wrap(&err, "database.Open")
 	db := &DB{}
-	if strings.HasPrefix(location, "postgres://") || strings.HasPrefix(location, "postgresql://") {
-		err = db.openPostgres(location)
-	} else {
-		err = db.openSQLite(location)
-	}
-	if err != nil {
+	if err := db.open(location); err != nil {
 		return nil, err
 	}
-	if err := db.migrate(ctx); err != nil {
+	if err := db.migrate(ctx, 0); err != nil {
 		db.Close()
 		return nil, classify(err)
 	}
@@ -81,6 +76,13 @@ func Open(ctx context.Context, location string) (_ *DB, err error) {
 		}
 	}
 	return db, nil
+}
+
+func (db *DB) open(location string) error {
+	if strings.HasPrefix(location, "postgres://") || strings.HasPrefix(location, "postgresql://") {
+		return db.openPostgres(location)
+	}
+	return db.openSQLite(location)
 }
 
 func (db *DB) openSQLite(path string) (err error) {

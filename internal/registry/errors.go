@@ -47,6 +47,10 @@ func Errorf(kind Kind, format string, args ...any) error {
 // ErrClaimed is a Conflict: a group or project cannot go where the name and version of one of its packages are claimed.
 var ErrClaimed = Errorf(Conflict, "packages with the same name and version are there already")
 
+// ErrBeingRemoved is Unavailable: a content that was in no package any more is being removed at this moment, and can be
+// stored again when that is done.
+var ErrBeingRemoved = Errorf(Unavailable, "the same file is being removed; try again")
+
 // KindOf tells the kind of err: that of the first *Error in its chain, otherwise Fault.
 func KindOf(err error) Kind {
 	var e *Error

@@ -21,20 +21,20 @@ import (
 // S3 returns the s3:// URL of a new, empty bucket. It fails the test where the S3 server is not installed.
 func S3(t testing.TB) string {
 	t.Helper()
-	location, err := CreateBucket()
+	location, _, err := CreateBucket()
 	if err != nil {
 		t.Fatal(err)
 	}
 	return location
 }
 
-// CreateBucket is S3 for those who have no test. All buckets of a test process are of one server, which is started when
+// CreateBucket is S3 for those who have no test, with the folder of the bucket's objects. All buckets of a test process are of one server, which is started when
 // the first is asked for and ends with the process. Its credentials are set in the environment, where processes that the
 // test starts find them, too.
-func CreateBucket() (location string, err error) {
+func CreateBucket() (location, folder string, err error) {
 	s, err := theServer()
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	return s.NewBucket()
 }
@@ -52,12 +52,13 @@ type Server struct {
 var theServer = sync.OnceValues(func() (*Server, error) { return StartServer("127.0.0.1") })
 
 // NewBucket makes a bucket, which for this server is a folder.
-func (s *Server) NewBucket() (location string, err error) {
+func (s *Server) NewBucket() (location, folder string, err error) {
 	name := "t-" + strings.ToLower(rand.Text())
-	if err := os.Mkdir(filepath.Join(s.Folder, name), 0o755); err != nil {
-		return "", err
+	folder = filepath.Join(s.Folder, name)
+	if err := os.Mkdir(folder, 0o755); err != nil {
+		return "", "", err
 	}
-	return "s3://" + name + "/registry?" + url.Values{"endpoint": {s.URL}, "region": {"us-east-1"}, "lookup": {"path"}}.Encode(), nil
+	return "s3://" + name + "/registry?" + url.Values{"endpoint": {s.URL}, "region": {"us-east-1"}, "lookup": {"path"}}.Encode(), folder, nil
 }
 
 // superviseS3 keeps a server while its standard input is open, which the kernel closes however the test process ends; then

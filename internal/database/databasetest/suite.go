@@ -113,6 +113,12 @@ func Run(t *testing.T, open func(t *testing.T) registry.Store) {
 		{"cleanup of an archived project", testCleanupOfArchived},
 		{"cleanup races", testCleanupRaces},
 
+		{"garbage", testGarbage},
+		{"garbage of symbols", testGarbageOfSymbols},
+		{"garbage of places", testGarbageOfPlaces},
+		{"racing collectors", testGarbageRaces},
+		{"leases", testLeases},
+
 		{"lists", testLists},
 		{"lists while publishing", testListsWhilePublishing},
 		{"list of files", testListOfFiles},
