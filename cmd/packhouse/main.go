@@ -3,6 +3,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -51,24 +52,30 @@ type stores struct {
 
 type serveCommand struct {
 	stores
-	Listen          string        `help:"Address to listen on (default: ${default})." default:"127.0.0.1:8080" env:"PACKHOUSE_LISTEN" placeholder:"HOST:PORT"`
-	URL             string        `name:"url" help:"Public base URL. Without it, URLs follow the request's host." env:"PACKHOUSE_URL" placeholder:"URL"`
-	BlobRedirect    bool          `help:"Let clients that follow redirects download package files from the bucket itself." env:"PACKHOUSE_BLOB_REDIRECT"`
-	GCGrace         time.Duration `name:"gc-grace" help:"How long contents are kept that are in no package any more (default: ${default})." default:"1h" env:"PACKHOUSE_GC_GRACE" placeholder:"DURATION"`
-	TrustedProxy    []string      `help:"Address or network of a proxy whose X-Forwarded-For is believed; may be repeated." env:"PACKHOUSE_TRUSTED_PROXY" placeholder:"CIDR"`
-	TLSCert         string        `name:"tls-cert" help:"Certificate chain, PEM. Serves HTTPS together with --tls-key." env:"PACKHOUSE_TLS_CERT" placeholder:"FILE"`
-	TLSKey          string        `name:"tls-key" help:"Private key of the certificate, PEM." env:"PACKHOUSE_TLS_KEY" placeholder:"FILE"`
-	MaxFileSize     bytes         `help:"Largest package file (default: ${default})." default:"5GiB" env:"PACKHOUSE_MAX_FILE_SIZE" placeholder:"SIZE"`
-	MaxMetadataSize bytes         `help:"Most of everything else in one request (default: ${default})." default:"64MiB" env:"PACKHOUSE_MAX_METADATA_SIZE" placeholder:"SIZE"`
-	MaxFiles        int64         `help:"Most files of one package version (default: ${default})." default:"10000" env:"PACKHOUSE_MAX_FILES" placeholder:"N"`
-	NPMUpstream     string        `name:"npm-upstream" help:"npm registry to which names that nobody has here are redirected, where a project's or group's settings say so. Without it, none." env:"PACKHOUSE_NPM_UPSTREAM" placeholder:"URL"`
-	DocumentCache   bytes         `help:"Memory for rendered index documents (default: ${default})." default:"64MiB" env:"PACKHOUSE_DOCUMENT_CACHE" placeholder:"SIZE"`
-	ShutdownTimeout time.Duration `help:"How long requests in flight may take to finish when the server is told to stop (default: ${default})." default:"5m" env:"PACKHOUSE_SHUTDOWN_TIMEOUT" placeholder:"DURATION"`
-	AuditRetention  time.Duration `help:"How long audit events are kept; 0 is for ever (default: ${default})." default:"8760h" env:"PACKHOUSE_AUDIT_RETENTION" placeholder:"DURATION"`
-	DeletionDelay   time.Duration `help:"How long a deleted group or project can be restored (default: ${default}); 0 removes it at once." default:"168h" env:"PACKHOUSE_DELETION_DELAY" placeholder:"DURATION"`
-	LogFormat       string        `help:"Form of the log: ${enum} (default: ${default})." enum:"text,json" default:"text" env:"PACKHOUSE_LOG_FORMAT"`
-	LogLevel        string        `help:"Least level that is logged: ${enum} (default: ${default})." enum:"debug,info,warn,error" default:"info" env:"PACKHOUSE_LOG_LEVEL"`
-	LogRequests     string        `help:"Which requests are logged: ${enum} (default: ${default})." enum:"all,errors,none" default:"all" env:"PACKHOUSE_LOG_REQUESTS"`
+	Listen           string        `help:"Address to listen on (default: ${default})." default:"127.0.0.1:8080" env:"PACKHOUSE_LISTEN" placeholder:"HOST:PORT"`
+	URL              string        `name:"url" help:"Public base URL. Without it, URLs follow the request's host." env:"PACKHOUSE_URL" placeholder:"URL"`
+	BlobRedirect     bool          `help:"Let clients that follow redirects download package files from the bucket itself." env:"PACKHOUSE_BLOB_REDIRECT"`
+	GCGrace          time.Duration `name:"gc-grace" help:"How long contents are kept that are in no package any more (default: ${default})." default:"1h" env:"PACKHOUSE_GC_GRACE" placeholder:"DURATION"`
+	TrustedProxy     []string      `help:"Address or network of a proxy whose X-Forwarded-For is believed; may be repeated." env:"PACKHOUSE_TRUSTED_PROXY" placeholder:"CIDR"`
+	TLSCert          string        `name:"tls-cert" help:"Certificate chain, PEM. Serves HTTPS together with --tls-key." env:"PACKHOUSE_TLS_CERT" placeholder:"FILE"`
+	TLSKey           string        `name:"tls-key" help:"Private key of the certificate, PEM." env:"PACKHOUSE_TLS_KEY" placeholder:"FILE"`
+	MaxFileSize      bytes         `help:"Largest package file (default: ${default})." default:"5GiB" env:"PACKHOUSE_MAX_FILE_SIZE" placeholder:"SIZE"`
+	MaxMetadataSize  bytes         `help:"Most of everything else in one request (default: ${default})." default:"64MiB" env:"PACKHOUSE_MAX_METADATA_SIZE" placeholder:"SIZE"`
+	MaxFiles         int64         `help:"Most files of one package version (default: ${default})." default:"10000" env:"PACKHOUSE_MAX_FILES" placeholder:"N"`
+	NPMUpstream      string        `name:"npm-upstream" help:"npm registry to which names that nobody has here are redirected, where a project's or group's settings say so. Without it, none." env:"PACKHOUSE_NPM_UPSTREAM" placeholder:"URL"`
+	DocumentCache    bytes         `help:"Memory for rendered index documents (default: ${default})." default:"64MiB" env:"PACKHOUSE_DOCUMENT_CACHE" placeholder:"SIZE"`
+	ShutdownTimeout  time.Duration `help:"How long requests in flight may take to finish when the server is told to stop (default: ${default})." default:"5m" env:"PACKHOUSE_SHUTDOWN_TIMEOUT" placeholder:"DURATION"`
+	AuditRetention   time.Duration `help:"How long audit events are kept; 0 is for ever (default: ${default})." default:"8760h" env:"PACKHOUSE_AUDIT_RETENTION" placeholder:"DURATION"`
+	DeletionDelay    time.Duration `help:"How long a deleted group or project can be restored (default: ${default}); 0 removes it at once." default:"168h" env:"PACKHOUSE_DELETION_DELAY" placeholder:"DURATION"`
+	RateLimit        float64       `help:"Requests a second of one credential, and of one address; over it: 429 (default: no limit)." env:"PACKHOUSE_RATE_LIMIT" placeholder:"N"`
+	RateBurst        int           `help:"Requests that may come at once before --rate-limit counts (default: ${default})." default:"300" env:"PACKHOUSE_RATE_BURST" placeholder:"N"`
+	MaxUploads       int           `help:"Uploads that go on at once; over it: 503 (default: ${default})." default:"4096" env:"PACKHOUSE_MAX_UPLOADS" placeholder:"N"`
+	MaxClientUploads int           `help:"Uploads of one credential, and of one address, that go on at once; over it: 429 (default: ${default})." default:"512" env:"PACKHOUSE_MAX_CLIENT_UPLOADS" placeholder:"N"`
+	UploadTimeout    time.Duration `help:"How long one upload may take (default: ${default}); 0 is any time." default:"6h" env:"PACKHOUSE_UPLOAD_TIMEOUT" placeholder:"DURATION"`
+	QueueLimit       int           `help:"Transactions that go on or wait for the database; over it: 503 (default: ${default}); 0 is any number." default:"4096" env:"PACKHOUSE_QUEUE_LIMIT" placeholder:"N"`
+	LogFormat        string        `help:"Form of the log: ${enum} (default: ${default})." enum:"text,json" default:"text" env:"PACKHOUSE_LOG_FORMAT"`
+	LogLevel         string        `help:"Least level that is logged: ${enum} (default: ${default})." enum:"debug,info,warn,error" default:"info" env:"PACKHOUSE_LOG_LEVEL"`
+	LogRequests      string        `help:"Which requests are logged: ${enum} (default: ${default})." enum:"all,errors,none" default:"all" env:"PACKHOUSE_LOG_REQUESTS"`
 }
 
 // Help is shown by serve --help.
@@ -95,6 +102,9 @@ func (c *serveCommand) Run(ctx context.Context) error {
 	if c.GCGrace < 0 {
 		return fmt.Errorf("--gc-grace %s: nothing can be removed before it was deleted", c.GCGrace)
 	}
+	if c.RateLimit < 0 || c.RateBurst < 1 || c.MaxUploads < 1 || c.MaxClientUploads < 1 || c.UploadTimeout < 0 || c.QueueLimit < 0 {
+		return errors.New("a limit is negative, or would let nothing in")
+	}
 	var proxies []netip.Prefix
 	for _, text := range c.TrustedProxy {
 		if address, err := netip.ParseAddr(text); err == nil {
@@ -110,6 +120,8 @@ func (c *serveCommand) Run(ctx context.Context) error {
 		Data: c.Data, Database: c.Database, Listen: c.Listen, URL: c.URL, Blobs: c.Blobs, BlobRedirect: c.BlobRedirect, GCGrace: c.GCGrace, TLSCert: c.TLSCert, TLSKey: c.TLSKey, TrustedProxies: proxies,
 		MaxFile: int64(c.MaxFileSize), MaxMetadata: int64(c.MaxMetadataSize), MaxFiles: c.MaxFiles, NPMUpstream: c.NPMUpstream, DocumentCache: int64(c.DocumentCache),
 		ShutdownTimeout: c.ShutdownTimeout, AuditRetention: c.AuditRetention, DeletionDelay: c.DeletionDelay, LogRequests: c.LogRequests,
+		Limits:       server.Limits{Rate: c.RateLimit, Burst: c.RateBurst, Uploads: c.MaxUploads, UploadsPerClient: c.MaxClientUploads, UploadTime: c.UploadTimeout},
+		QueueLimit:   c.QueueLimit,
 		RootPassword: os.Getenv("PACKHOUSE_ROOT_PASSWORD"), RootToken: os.Getenv("PACKHOUSE_ROOT_TOKEN"),
 		Version: version, Revision: revision(),
 	})

@@ -50,6 +50,8 @@ type DB struct {
 	statements map[*sql.DB]*sync.Map // query text → *sql.Stmt
 	answers    answers
 	queries    atomic.Int64  // sent
+	queue      atomic.Int64  // transactions that go on or wait
+	QueueLimit int64         // of them; 0: any number. Set it before use
 	turn       chan struct{} // of SQLite's one writer: who waits longest is next, as in database/sql's pool it would not be
 	anchor     *sql.Conn     // of SQLite: stays open, so that the log and its index stay in being
 	index      io.Closer     // of the file behind answers.index: closed after all connections
@@ -168,6 +170,10 @@ func (db *DB) Ping(ctx context.Context) error {
 
 // Read implements [registry.Store].
 func (db *DB) Read(ctx context.Context, f func(registry.Tx) error) error {
+	if err := db.enter(); err != nil {
+		return err
+	}
+	defer db.queue.Add(-1)
 	return db.run(ctx, db.reader, &sql.TxOptions{Isolation: db.snapshot(), ReadOnly: db.dialect == postgresDialect}, f)
 }
 
@@ -179,8 +185,21 @@ func (db *DB) snapshot() sql.IsolationLevel {
 	return sql.LevelDefault
 }
 
+// enter counts a transaction. It returns Unavailable when too many go on or wait: one more would not have its turn in time.
+func (db *DB) enter() error {
+	if n := db.queue.Add(1); db.QueueLimit > 0 && n > db.QueueLimit {
+		db.queue.Add(-1)
+		return registry.Errorf(registry.Unavailable, "the database is busy; try again later")
+	}
+	return nil
+}
+
 // Write implements [registry.Store].
 func (db *DB) Write(ctx context.Context, f func(registry.Tx) error) error {
+	if err := db.enter(); err != nil {
+		return err
+	}
+	defer db.queue.Add(-1)
 	if db.turn != nil {
 		db.turn <- struct{}{}
 		defer func() { <-db.turn }()

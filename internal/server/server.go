@@ -56,6 +56,8 @@ type Config struct {
 	LogRequests     string         // "all", "errors" or "none"
 	RootPassword    string         // of the first start; empty: generated
 	RootToken       string         // of the first start; empty: generated
+	Limits          Limits
+	QueueLimit      int // transactions that go on or wait; 0: any number
 	Version         string
 	Revision        string
 }
@@ -66,7 +68,12 @@ func (c *Config) Store(ctx context.Context) (registry.Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return database.Open(ctx, location)
+	db, err := database.Open(ctx, location)
+	if err != nil {
+		return nil, err
+	}
+	db.QueueLimit = int64(c.QueueLimit)
+	return db, nil
 }
 
 // Location is where the database is: a URL, or a file whose folder is made when missing.
@@ -107,6 +114,7 @@ type Server struct {
 	gate     *access.Gate
 	http     *http.Server
 	metrics  *metrics
+	limits   *limits
 	mux      *http.ServeMux // of formats, pages and operations; what it does not have is the API's
 	api      *http.ServeMux
 	patterns []string // of all routes
@@ -116,7 +124,7 @@ type Server struct {
 
 // New opens the stores, makes the first user when there is none, and registers all routes.
 func New(ctx context.Context, config Config) (_ *Server, err error) {
-	s := &Server{config: config, metrics: newMetrics(config.Version, config.Revision), mux: http.NewServeMux(), api: http.NewServeMux()}
+	s := &Server{config: config, limits: newLimits(config.Limits), metrics: newMetrics(config.Version, config.Revision), mux: http.NewServeMux(), api: http.NewServeMux()}
 	if config.URL != "" {
 		s.base, err = url.Parse(strings.TrimRight(config.URL, "/"))
 		if err != nil || s.base.Host == "" || s.base.Scheme != "http" && s.base.Scheme != "https" || s.base.Path != "" || s.base.RawQuery != "" || s.base.User != nil {
