@@ -7,7 +7,7 @@ FUZZTIME ?= 20s
 RACE     := $(if $(filter 1,$(shell go env CGO_ENABLED)),-race -gcflags=modernc.org/sqlite/lib=-race=0 -gcflags=modernc.org/libc=-race=0)
 
 .DEFAULT_GOAL := help
-.PHONY: help build run tools test lint fuzz bench clean
+.PHONY: help build run tools test lint fuzz faults bench release clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ fuzz: ## every fuzz target, FUZZTIME each
 			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$package || exit 1; \
 		done; \
 	done
+
+faults: tools ## everything that may break, in full; about a quarter of an hour; writes the table of docs/reliability.md
+	PACKHOUSE_FAULTS=full PACKHOUSE_FAULTS_TABLE=$(CURDIR)/docs/reliability.md go test -count=1 -timeout 60m -v ./test/faults $(FAULTS)
 
 bench: tools build ## the figures beside nginx
 	go run ./test/load

@@ -3,6 +3,7 @@ package faults
 import (
 	"context"
 	"crypto/sha256"
+	"database/sql"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -185,6 +186,7 @@ func (t *brokenTx) ForgetGarbage(digests []string) error {
 type world struct {
 	t       *testing.T
 	db      *database.DB
+	clock   *sql.DB // the same database, for what only time can change
 	disk    *blob.Disk
 	folder  string
 	project int64
@@ -200,6 +202,10 @@ func newWorld(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { w.db.Close() })
+	if w.clock, err = sql.Open("sqlite", "file:"+filepath.Join(w.folder, "packhouse.db")+"?_pragma=busy_timeout(10000)"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { w.clock.Close() })
 	if w.disk, err = blob.OpenDisk(filepath.Join(w.folder, "blobs")); err != nil {
 		t.Fatal(err)
 	}
@@ -218,6 +224,12 @@ func newWorld(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	return w
+}
+
+func (w *world) close() {
+	w.clock.Close()
+	w.db.Close()
+	w.disk.Close()
 }
 
 // over is the registry over stores that break.
@@ -312,6 +324,16 @@ func (w *world) blobs() (all []string) {
 	return all
 }
 
+// later lets some minutes pass, after which a collector that died is known to be dead.
+func (w *world) later() {
+	w.t.Helper()
+	for _, statement := range []string{"UPDATE garbage SET condemned_at = 1 WHERE condemned_at <> 0", "UPDATE leases SET until = 0"} {
+		if _, err := w.clock.Exec(statement); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+}
+
 // settle collects with stores that work, after which nothing but what is seen is on the disk.
 func (w *world) settle(seen map[string]string) {
 	w.t.Helper()
@@ -319,14 +341,7 @@ func (w *world) settle(seen map[string]string) {
 	if err := r.Purge(w.t.Context()); err != nil {
 		w.t.Fatal(err)
 	}
-	// What a broken collector condemned it may still be removing; that it is dead shows after some minutes only.
-	if err := w.db.Write(w.t.Context(), func(tx registry.Tx) error {
-		found, _, err := tx.CondemnGarbage(time.Now().Add(-time.Hour), 1000)
-		_ = found
-		return err
-	}); err != nil {
-		w.t.Fatal(err)
-	}
+	w.later()
 	if _, err := r.Collect(w.t.Context(), w.disk, 0, true, nil); err != nil {
 		w.t.Fatal(err)
 	}
@@ -338,9 +353,8 @@ func (w *world) settle(seen map[string]string) {
 	slices.Sort(want)
 	want = slices.Compact(want)
 	got := w.blobs()
-	missing := slices.DeleteFunc(slices.Clone(want), func(s string) bool { return slices.Contains(got, s) })
-	if len(missing) > 0 {
-		w.t.Errorf("lost: %v", missing)
+	if !slices.Equal(got, want) {
+		w.t.Errorf("the disk has %v, and packages need %v", got, want)
 	}
 	if _, staged := left(w.t, w.folder); staged != 0 {
 		w.t.Errorf("%d files are staged still", staged)
@@ -378,6 +392,9 @@ func TestFaultPoints(t *testing.T) {
 	n, acknowledged := 0, 0
 	for _, step := range steps {
 		for m := range modes {
+			if m == slow && !full {
+				continue
+			}
 			for at := 1; ; at++ {
 				w := newWorld(t)
 				good := &registry.Registry{Store: w.db, Blobs: w.disk}
@@ -398,8 +415,7 @@ func TestFaultPoints(t *testing.T) {
 				r, store := w.over(p)
 				failed := step.run(w, r, store, id)
 				if p.n < at { // every call has broken once
-					w.db.Close()
-					w.disk.Close()
+					w.close()
 					break
 				}
 				n++
@@ -422,8 +438,7 @@ func TestFaultPoints(t *testing.T) {
 				if again := w.state(); fmt.Sprint(again) != fmt.Sprint(got) {
 					t.Errorf("%s: collecting changed %v to %v", what, got, again)
 				}
-				w.db.Close()
-				w.disk.Close()
+				w.close()
 			}
 		}
 	}
@@ -477,7 +492,13 @@ func TestCollectorModel(t *testing.T) {
 			case at < 7:
 				r.Purge(context.Background())
 			default:
-				r.Collect(context.Background(), store, 0, rng.IntN(2) == 0, nil)
+				if _, err := r.Collect(context.Background(), store, 0, rng.IntN(2) == 0, nil); err != nil { // it died; some minutes later another one goes on
+					w.later()
+					good := &registry.Registry{Store: w.db, Blobs: w.disk}
+					if _, err := good.Collect(context.Background(), w.disk, 0, false, nil); err != nil {
+						t.Fatal(err)
+					}
+				}
 			}
 			got := w.state() // complains when something can be read that is not whole
 			for name, content := range model {
@@ -496,8 +517,7 @@ func TestCollectorModel(t *testing.T) {
 			clear(doubt)
 		}
 		w.settle(w.state())
-		w.db.Close()
-		w.disk.Close()
+		w.close()
 	}
 	note("the collector against a model: random histories with broken calls", n, acknowledged, 0, "", "-run TestCollectorModel")
 }
