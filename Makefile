@@ -10,7 +10,7 @@ RACE     := $(if $(filter 1,$(shell go env CGO_ENABLED)),-race -gcflags=modernc.
 .PHONY: help build run tools test lint fuzz faults bench release clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## bin/packhouse, one static binary
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/packhouse ./cmd/packhouse
@@ -46,6 +46,9 @@ faults: tools ## everything that may break, in full; about a quarter of an hour;
 
 bench: tools build ## the figures beside nginx
 	go run ./test/load
+
+release: ## dist/: static binaries for Linux, macOS and Windows, Debian packages, checksums
+	scripts/release.sh $(VERSION)
 
 clean: ## remove what was built, not the data
 	rm -rf bin dist
