@@ -28,6 +28,8 @@ func TestChecker(t *testing.T) {
 		{"bytes of nobody", []event{at(publish, 1, 2, done, "a"), at(download, 3, 4, 0, "x")}, "not published"},
 		{"two winners", []event{at(publish, 1, 3, done, "a"), at(publish, 2, 4, done, "b")}, "two publishes"},
 		{"two winners, one deleted", []event{at(publish, 1, 2, done, "a"), at(remove, 2, 3, done, ""), at(publish, 4, 5, done, "b"), at(index, 6, 7, 0, "b")}, ""},
+		{"a slow winner after a fast one that was deleted", []event{at(publish, 1, 9, done, "a"), at(publish, 2, 3, done, "b"), at(remove, 4, 5, done, ""), at(index, 10, 11, 0, "a")}, ""},
+		{"a slow winner and a fast one", []event{at(publish, 1, 9, done, "a"), at(publish, 2, 3, done, "b"), at(remove, 10, 11, done, "")}, "two publishes"},
 		{"a refused one is read", []event{at(publish, 1, 2, refused, "a"), at(index, 3, 4, 0, "a")}, "not published"},
 		{"one in doubt is read", []event{at(publish, 1, 0, unknown, "a"), at(index, 3, 4, 0, "a")}, ""},
 		{"one in doubt is never read", []event{at(publish, 1, 0, unknown, "a"), at(index, 3, 4, 0, "")}, ""},

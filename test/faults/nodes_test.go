@@ -163,7 +163,7 @@ func TestNodes(t *testing.T) {
 		c.http = newHTTP(10 * time.Second)
 		clients = append(clients, c)
 	}
-	pause := func() { time.Sleep(time.Duration(rounds(500, 2000)) * time.Millisecond) }
+	pause := func() { time.Sleep(time.Duration(rounds(500, 1000)) * time.Millisecond) }
 	version := 0
 	// recovered is how long after a repair each node acknowledges a publish again.
 	recovered := func() time.Duration {
