@@ -2,6 +2,7 @@ package access
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/base64"
 	"net/http"
 	"slices"
@@ -75,12 +76,11 @@ func (v *View) holder(r *http.Request) (*Caller, error) {
 	if !given {
 		return anonymous, nil
 	}
-	unauthorized := registry.Errorf(registry.Unauthenticated, "401 Unauthorized")
 	if !registry.PlausibleToken(text) {
-		return nil, unauthorized
+		return nil, errAnonymous
 	}
 	hash := registry.HashToken(text)
-	caller, err := remember(v, &v.callers, string(hash), func(tx registry.Tx) (*Caller, error) {
+	caller, err := remember(v, &v.callers, [sha256.Size]byte(hash), func(tx registry.Tx) (*Caller, error) {
 		token, err := tx.TokenByHash(hash)
 		if err != nil {
 			return nil, err
@@ -92,7 +92,7 @@ func (v *View) holder(r *http.Request) (*Caller, error) {
 		return caller, err
 	})
 	if registry.KindOf(err) == registry.NotFound {
-		return nil, unauthorized
+		return nil, errAnonymous
 	}
 	if err != nil {
 		return nil, err

@@ -198,7 +198,7 @@ func newCluster(settings ...string) (_ *cluster, err error) {
 func (c *cluster) serve() error {
 	server := exec.Command("/bin/sh", append([]string{"-c", supervise, "sh", c.folder,
 		filepath.Join(c.bin, "postgres"), "-D", filepath.Join(c.folder, "data"), "-k", c.folder, "-p", "5432", "-c", "listen_addresses=",
-		"-c", "max_connections=300", "-c", "shared_buffers=32MB"}, c.settings...)...)
+		"-c", "max_connections=300"}, c.settings...)...)
 	server.Dir, server.SysProcAttr = c.folder, c.user()
 	hold, err := server.StdinPipe()
 	if err != nil {

@@ -99,7 +99,7 @@ func (h *Handler) receive(q *request) (c *format.Caller, project *registry.Proje
 	if q.ContentLength > maxFile+1<<20 { // boundaries and headers of parts are a little
 		return nil, nil, nil, errTooLarge
 	}
-	parts, err := q.MultipartReader()
+	parts, err := formOf(q.Request)
 	if err != nil {
 		return nil, nil, nil, format.ParamError("package is missing")
 	}
