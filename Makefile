@@ -22,9 +22,9 @@ tools: ## the clients, databases and servers that tests and benchmark drive
 	@scripts/tools.sh
 
 # -count=1: what the tests start is built in another process, of which the cache of results knows nothing.
-test: tools ## unit, contract and client tests; the contract on both databases
+test: tools ## unit, contract, client and short fault tests; the contract on both databases and stores
 	go test $(RACE) -count=1 -timeout 15m ./...
-	PACKHOUSE_TEST_DATABASE=postgres go test -count=1 -timeout 15m ./test/contract
+	PACKHOUSE_TEST_DATABASE=postgres PACKHOUSE_TEST_BLOBS=s3 go test -count=1 -timeout 15m ./test/contract
 
 lint: ## gofmt, go vet, staticcheck
 	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "gofmt would change:"; echo "$$unformatted"; exit 1; }
