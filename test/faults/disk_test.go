@@ -4,7 +4,6 @@ package faults
 
 import (
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -14,20 +13,6 @@ import (
 
 	"packhouse/test/harness"
 )
-
-// halfOpen begins uploads that go no further.
-func halfOpen(t *testing.T, url, path string, n int) (conns []net.Conn) {
-	t.Helper()
-	for i := range n {
-		conn, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
-		if err != nil {
-			t.Fatalf("after %d: %v", i, err)
-		}
-		fmt.Fprintf(conn, "PUT %s HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n{", path)
-		conns = append(conns, conn)
-	}
-	return conns
-}
 
 // small mounts a file system of so many bytes. Without the right to mount the test cannot be made, and says so.
 func small(t *testing.T, size string) string {
