@@ -7,10 +7,10 @@ FUZZTIME ?= 20s
 RACE     := $(if $(filter 1,$(shell go env CGO_ENABLED)),-race -gcflags=modernc.org/sqlite/lib=-race=0 -gcflags=modernc.org/libc=-race=0)
 
 .DEFAULT_GOAL := help
-.PHONY: help build run tools test lint fuzz bench clean
+.PHONY: help build run tools test lint fuzz faults bench release clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## bin/packhouse, one static binary
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/packhouse ./cmd/packhouse
@@ -22,9 +22,9 @@ tools: ## the clients, databases and servers that tests and benchmark drive
 	@scripts/tools.sh
 
 # -count=1: what the tests start is built in another process, of which the cache of results knows nothing.
-test: tools ## unit, contract and client tests; the contract on both databases
+test: tools ## unit, contract, client and short fault tests; the contract on both databases and stores
 	go test $(RACE) -count=1 -timeout 15m ./...
-	PACKHOUSE_TEST_DATABASE=postgres go test -count=1 -timeout 15m ./test/contract
+	PACKHOUSE_TEST_DATABASE=postgres PACKHOUSE_TEST_BLOBS=s3 go test -count=1 -timeout 15m ./test/contract
 
 lint: ## gofmt, go vet, staticcheck
 	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "gofmt would change:"; echo "$$unformatted"; exit 1; }
@@ -41,8 +41,14 @@ fuzz: ## every fuzz target, FUZZTIME each
 		done; \
 	done
 
+faults: tools ## everything that may break, in full; about a quarter of an hour; writes the table of docs/reliability.md
+	PACKHOUSE_FAULTS=full PACKHOUSE_FAULTS_TABLE=$(CURDIR)/docs/reliability.md go test -count=1 -timeout 60m -v ./test/faults $(FAULTS)
+
 bench: tools build ## the figures beside nginx
 	go run ./test/load
+
+release: ## dist/: static binaries for Linux, macOS and Windows, Debian packages, checksums
+	scripts/release.sh $(VERSION)
 
 clean: ## remove what was built, not the data
 	rm -rf bin dist

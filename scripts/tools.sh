@@ -8,6 +8,7 @@
 #                                     pinned by test/tools/requirements.txt and packagers.txt
 #   nuget (5.8, from the npm registry), renovate
 #                                     pinned by test/tools/package-lock.json and renovate/package-lock.json
+#   versitygw                         an S3 server, pinned by test/tools/s3/go.mod
 #   nuget2 (2.8) and the part of Mono that both run on, php, composer,
 #   initdb, pg_ctl, …, nginx, wrk     Debian packages
 #   composer-next                     Composer of the Debian release after this one
@@ -102,6 +103,20 @@ python_clients() {
 	environment python-packagers packagers.txt 'import build, hatchling, pypi_simple, setuptools'
 	wrap python-packaging "$folder/bin/python"
 	for program in pip twine uv poetry pdm pyproject-build; do link "$program" "$folder/bin/$program"; done
+}
+
+# The S3 server is a Go program with many dependencies, so it has a module of its own.
+s3_server() {
+	local module=$root/test/tools/s3
+	local folder=$cache/s3-server-$({ go env GOVERSION; cat "$module/go.mod" "$module/go.sum"; } | sha256sum | cut -c1-16)
+	if [ ! -d "$folder" ]; then
+		local new=$folder.$$
+		mkdir "$new"
+		CGO_ENABLED=0 go -C "$module" build -trimpath -ldflags "-s -w" -o "$new/versitygw" github.com/versity/versitygw/cmd/versitygw
+		"$new/versitygw" --version >/dev/null || fail "versitygw does not run on this machine"
+		mv -T "$new" "$folder" || [ -d "$folder" ]
+	fi
+	link versitygw "$folder/versitygw"
 }
 
 # What is looked for of the Debian packages in a folder, newest PostgreSQL last. Of Mono, Debian's nuget brings along
@@ -231,12 +246,13 @@ composer_version() { COMPOSER_ALLOW_SUPERUSER=1 "$1" --version --no-ansi 2>/dev/
 
 npm_clients
 python_clients
+s3_server
 debian_packages
 next_composer
 command -v git >/dev/null || fail "git is missing"
 
 cd "$tools"
-for program in initdb pg_ctl postgres psql nginx wrk mono nuget2 php composer; do
+for program in initdb pg_ctl postgres psql nginx wrk mono nuget2 php composer versitygw; do
 	[ -x "$program" ] || fail "$program is not there after all"
 done
 # Only the first line: without a terminal nuget 2.8 never comes to the end of its help.
@@ -254,4 +270,5 @@ printf '%-13s %s\n' \
 	nuget "$(nuget_version nuget) and $(nuget_version nuget2)" renovate "$(RENOVATE_X_IGNORE_RE2=true ./renovate --version)" \
 	postgres "$(./postgres --version | cut -d' ' -f3)" nginx "$(./nginx -v 2>&1 | cut -d/ -f2)" \
 	git "$(git --version | awk '{print $3}')" php "$(./php -r 'echo PHP_VERSION;')" composer "$(composer_version ./composer)$([ ! -x composer-next ] || echo " and $(composer_version ./composer-next)")" \
+	versitygw "$(awk '/versitygw v/ {print $NF == "indirect" ? $2 : $NF; exit}' "$root/test/tools/s3/go.mod")" \
 	wrk "$({ ./wrk -v || true; } 2>&1 | awk 'NR == 1 {print $2}')"

@@ -68,7 +68,7 @@ func files(t *testing.T, root string) map[string]fs.FileInfo {
 func TestDisk(t *testing.T) {
 	blobtest.Run(t, func(t *testing.T) blobtest.Store {
 		root := t.TempDir()
-		return blobtest.Store{Blobs: openDisk(t, root), Staged: func() int { return len(files(t, filepath.Join(root, "staging"))) }}
+		return blobtest.Store{BlobStore: openDisk(t, root), Staged: func() int { return len(files(t, filepath.Join(root, "staging"))) }}
 	})
 }
 

@@ -4,8 +4,8 @@ package blob
 
 import "os"
 
-// syncFolder puts the names in a folder on the disk.
-func syncFolder(path string) error {
+// SyncFolder puts the names in a folder on the disk.
+func SyncFolder(path string) error {
 	folder, err := os.Open(path)
 	if err != nil {
 		return err

@@ -1,4 +1,4 @@
 package blob
 
-// syncFolder does nothing: NTFS journals names, and Windows cannot flush a folder.
-func syncFolder(string) error { return nil }
+// SyncFolder does nothing: NTFS journals names, and Windows cannot flush a folder.
+func SyncFolder(string) error { return nil }

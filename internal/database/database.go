@@ -50,6 +50,8 @@ type DB struct {
 	statements map[*sql.DB]*sync.Map // query text → *sql.Stmt
 	answers    answers
 	queries    atomic.Int64  // sent
+	queue      atomic.Int64  // transactions that go on or wait
+	QueueLimit int64         // of them; 0: any number. Set it before use
 	turn       chan struct{} // of SQLite's one writer: who waits longest is next, as in database/sql's pool it would not be
 	anchor     *sql.Conn     // of SQLite: stays open, so that the log and its index stay in being
 	index      io.Closer     // of the file behind answers.index: closed after all connections
@@ -62,15 +64,10 @@ var _ registry.Store = (*DB)(nil)
 func Open(ctx context.Context, location string) (_ *DB, err error) {
 	defer registry.Wrap(&err, "database.Open")
 	db := &DB{}
-	if strings.HasPrefix(location, "postgres://") || strings.HasPrefix(location, "postgresql://") {
-		err = db.openPostgres(location)
-	} else {
-		err = db.openSQLite(location)
-	}
-	if err != nil {
+	if err := db.open(location); err != nil {
 		return nil, err
 	}
-	if err := db.migrate(ctx); err != nil {
+	if err := db.migrate(ctx, 0); err != nil {
 		db.Close()
 		return nil, classify(err)
 	}
@@ -81,6 +78,13 @@ func Open(ctx context.Context, location string) (_ *DB, err error) {
 		}
 	}
 	return db, nil
+}
+
+func (db *DB) open(location string) error {
+	if strings.HasPrefix(location, "postgres://") || strings.HasPrefix(location, "postgresql://") {
+		return db.openPostgres(location)
+	}
+	return db.openSQLite(location)
 }
 
 func (db *DB) openSQLite(path string) (err error) {
@@ -166,6 +170,10 @@ func (db *DB) Ping(ctx context.Context) error {
 
 // Read implements [registry.Store].
 func (db *DB) Read(ctx context.Context, f func(registry.Tx) error) error {
+	if err := db.enter(); err != nil {
+		return err
+	}
+	defer db.queue.Add(-1)
 	return db.run(ctx, db.reader, &sql.TxOptions{Isolation: db.snapshot(), ReadOnly: db.dialect == postgresDialect}, f)
 }
 
@@ -177,8 +185,21 @@ func (db *DB) snapshot() sql.IsolationLevel {
 	return sql.LevelDefault
 }
 
+// enter counts a transaction. It returns Unavailable when too many go on or wait: one more would not have its turn in time.
+func (db *DB) enter() error {
+	if n := db.queue.Add(1); db.QueueLimit > 0 && n > db.QueueLimit {
+		db.queue.Add(-1)
+		return registry.Errorf(registry.Unavailable, "the database is busy; try again later")
+	}
+	return nil
+}
+
 // Write implements [registry.Store].
 func (db *DB) Write(ctx context.Context, f func(registry.Tx) error) error {
+	if err := db.enter(); err != nil {
+		return err
+	}
+	defer db.queue.Add(-1)
 	if db.turn != nil {
 		db.turn <- struct{}{}
 		defer func() { <-db.turn }()

@@ -54,8 +54,8 @@ func migrationsOf(d dialect) (fs.FS, error) {
 	return files, nil
 }
 
-// migrate brings the schema up to date. Processes that start at once on one database take turns.
-func (db *DB) migrate(ctx context.Context) error {
+// migrate brings the schema up to a version, or with 0 up to date. Processes that start at once on one database take turns.
+func (db *DB) migrate(ctx context.Context, version int64) error {
 	files, err := migrationsOf(db.dialect)
 	if err != nil {
 		return err
@@ -81,6 +81,10 @@ func (db *DB) migrate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	_, err = provider.Up(ctx)
+	if version != 0 {
+		_, err = provider.UpTo(ctx, version)
+	} else {
+		_, err = provider.Up(ctx)
+	}
 	return err
 }

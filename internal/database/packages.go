@@ -392,6 +392,9 @@ func (t *tx) Versions(entry int64) ([]*registry.Package, error) {
 }
 
 func (t *tx) CreateFile(f *registry.File) error {
+	if err := t.holdContent(f.SHA256); err != nil {
+		return err
+	}
 	f.CreatedAt = now()
 	return t.insert(&f.ID, `
 		INSERT INTO package_files (package_id, name, size, md5, sha1, sha256, sha512, created_at, facts) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
@@ -442,6 +445,9 @@ func (t *tx) File(id int64) (*registry.File, error) {
 }
 
 func (t *tx) CreateSymbol(s *registry.Symbol) error {
+	if err := t.holdContent(s.SHA256); err != nil {
+		return err
+	}
 	return t.insert(&s.ID, "INSERT INTO symbols (file_id, name, signature, checksum, size, sha256) VALUES ($1, $2, $3, $4, $5, $6)",
 		s.FileID, s.Name, s.Signature, s.Checksum, s.Size, s.SHA256)
 }

@@ -14,14 +14,34 @@ import (
 // have another one.
 const binary = "application/octet-stream"
 
-// ServeFile answers a GET or HEAD for a package file whose reader has been authorized: with ranges and conditions
+// ServeFile is StreamFile for clients that follow redirects: where the server is set to, it sends them to the store of the
+// blobs for the content itself.
+func ServeFile(w http.ResponseWriter, r *http.Request, reg *registry.Registry, file *registry.File) error {
+	linker, ok := reg.Blobs.(registry.Linker)
+	if !reg.Redirect || !ok || r.Method != http.MethodGet || r.Header.Get("If-None-Match") != "" || r.Header.Get("If-Range") != "" {
+		return StreamFile(w, r, reg, file)
+	}
+	link, err := linker.Link(r.Context(), file.SHA256, path.Base(file.Name))
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Cache-Control", "no-store") // the link ends
+	w.Header().Set("Location", link)
+	w.WriteHeader(http.StatusFound)
+	if part := r.Header.Get("Range"); file.ID != 0 && (part == "" || strings.HasPrefix(part, "bytes=0-")) {
+		reg.Downloads.Count(file)
+	}
+	return nil
+}
+
+// StreamFile answers a GET or HEAD for a package file whose reader has been authorized: with ranges and conditions
 // (RFC 9110), from disk by sendfile. Clients may keep it for good: only a version that was removed and published anew has
 // another content, and then its digest in the index, which clients compare, is another one too.
 //
 // A Content-Type that is set already stays.
 //
 // What is sent from its beginning, also as a first range, counts as a download of a file that has an id.
-func ServeFile(w http.ResponseWriter, r *http.Request, reg *registry.Registry, file *registry.File) error {
+func StreamFile(w http.ResponseWriter, r *http.Request, reg *registry.Registry, file *registry.File) error {
 	blob, err := reg.Blobs.Open(r.Context(), file.SHA256)
 	if err != nil {
 		if registry.KindOf(err) == registry.NotFound {

@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"io"
+	"time"
 )
 
 // Digests are the size in bytes and the digests of a content, all lower-case hex.
@@ -41,4 +42,35 @@ type Staged interface {
 type Blob interface {
 	io.ReadSeekCloser
 	Size() int64
+}
+
+// BlobStore is Blobs with what the upkeep of a store asks for.
+type BlobStore interface {
+	Blobs
+	// EachBlob yields the blobs whose SHA-256 is above after, in its order. It returns f's error.
+	EachBlob(ctx context.Context, after string, f func(BlobInfo) error) error
+	// Remove removes blobs; what is not there is passed over.
+	Remove(ctx context.Context, sha256 []string) error
+	// Quarantine takes a blob aside, where nobody finds it but who looks for it by hand. It returns NotFound when there
+	// is none.
+	Quarantine(ctx context.Context, sha256 string) error
+	// Sweep removes what processes that died have left staged since before a moment.
+	Sweep(ctx context.Context, before time.Time) error
+	// Ping tells whether contents can be stored. It returns Unavailable.
+	Ping(ctx context.Context) error
+	Close() error
+}
+
+// BlobInfo is a blob in a list.
+type BlobInfo struct {
+	SHA256 string
+	Size   int64
+	Time   time.Time // when it was stored last
+}
+
+// Linker is a BlobStore from which clients can download themselves.
+type Linker interface {
+	// Link is a URL that gives the blob to whoever has it, as a file of this name, for some minutes. It does not look
+	// whether there is such a blob.
+	Link(ctx context.Context, sha256, name string) (string, error)
 }

@@ -50,6 +50,10 @@ var ErrClaimed = Errorf(Conflict, "packages with the same name and version are t
 // ErrNameTaken is a Conflict: a name that only one project may have is that of another one.
 var ErrNameTaken = Errorf(Conflict, "Name is already taken by another project")
 
+// ErrBeingRemoved is Unavailable: a content that was in no package any more is being removed at this moment, and can be
+// stored again when that is done.
+var ErrBeingRemoved = Errorf(Unavailable, "the same file is being removed; try again")
+
 // KindOf tells the kind of err: that of the first *Error in its chain, otherwise Fault.
 func KindOf(err error) Kind {
 	if e, ok := errors.AsType[*Error](err); ok {

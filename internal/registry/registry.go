@@ -10,9 +10,11 @@ import (
 
 // Registry is the rules about packages and the accounts that use them, over a store and the blobs.
 type Registry struct {
-	Store   Store
-	Blobs   Blobs
-	Formats []Format // all that packages can have
+	Store Store
+	Blobs Blobs
+	// Redirect lets clients that follow redirects download from the store of the blobs itself, where it can be linked to.
+	Redirect bool
+	Formats  []Format // all that packages can have
 	// DeletionDelay is how long a group or project that was marked for deletion can be restored; 0: it is gone at once.
 	DeletionDelay time.Duration
 
@@ -87,7 +89,7 @@ func (r *Registry) Publish(ctx context.Context, format Format, p *Publication) (
 			p.Unchanged, err = true, nil
 		}
 	}()
-	return r.Store.Write(ctx, func(tx Tx) error {
+	return r.whenRemoved(ctx, func(tx Tx) error {
 		pkg := &p.Package
 		entry, err := tx.TouchEntry(pkg.ProjectID, format.Type, p.EntryName)
 		if err != nil {

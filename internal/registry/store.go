@@ -226,6 +226,8 @@ type Tx interface {
 	// Versions are all packages of an entry but those marked for destruction, oldest first.
 	Versions(entry int64) ([]*Package, error)
 
+	// CreateFile holds the file's content until the transaction ends: no collector removes it. It returns ErrBeingRemoved when
+	// one does so at this moment. CreateSymbol does the same.
 	CreateFile(*File) error
 	Files(pkg int64) ([]*File, error)
 	FilesOf(packages []int64) ([]*File, error) // of several packages, the oldest first
@@ -240,6 +242,26 @@ type Tx interface {
 	// Symbols are those with a signature, a name and one of the checksums in installable packages of a project, or of the
 	// projects below a group, the newest first. It is without regard to rights.
 	Symbols(project int64, group *Group, signature, name string, checksums []string) ([]*ProjectSymbol, error)
+
+	// Unnamed are those of the blobs that no row names.
+	Unnamed([]BlobInfo) ([]BlobInfo, error)
+	// NoteGarbage notes that no row names these blobs, from now on, and how many were not noted before. Those that a row names
+	// after all are passed over. A content that loses a row that named it is noted by itself.
+	NoteGarbage([]BlobInfo) (noted int, err error)
+	// CondemnGarbage picks contents that were noted before a moment and that no row names, so that from the end of the transaction
+	// until ForgetGarbage none can name them. What another collector condemned long ago is among them.
+	CondemnGarbage(before time.Time, limit int) (condemned []BlobInfo, more bool, err error)
+	// ForgetGarbage ends that: the blobs are removed.
+	ForgetGarbage(sha256 []string) error
+	// Contents are those that rows name whose SHA-256 is above after, in its order, each with all of these rows.
+	Contents(after string, limit int) ([]Content, error)
+	// CountContents is how many contents rows name, and their bytes.
+	CountContents() (n, bytes int64, err error)
+	// TakeLease lets nobody else do a work until a moment. It returns Conflict when somebody else may do it at this one.
+	TakeLease(name, holder string, now, until time.Time) (*Lease, error)
+	// KeepLease writes all of a lease but its name and holder. It returns NotFound when another holder took it over.
+	KeepLease(*Lease) error
+	LeaseOf(name string) (*Lease, error)
 
 	// AddDownloads adds to the counts of days, of files and of packages, and moves packages' last download forward, but
 	// never back. Rows are ordered by package. What is gone meanwhile is passed over.
@@ -526,4 +548,26 @@ type Login struct {
 	Address   string // of the client that began it, shown to the person
 	CreatedAt time.Time
 	ExpiresAt time.Time
+}
+
+// Content is what rows name by a SHA-256.
+type Content struct {
+	SHA256 string
+	Uses   []ContentUse // at least one
+}
+
+// ContentUse is a file or a symbol with a content.
+type ContentUse struct {
+	Project, Package, Version, File string
+	Type                            Type
+	Digests                         Digests // of a symbol: only size and SHA-256
+}
+
+// Lease says who does a work that is done once for all nodes.
+type Lease struct {
+	Name       string
+	Holder     string
+	Until      time.Time // then another one may take it over
+	FinishedAt time.Time // of what was done whole last; zero: never
+	Progress   string    // where it goes on; empty: at the beginning
 }

@@ -59,7 +59,11 @@ func (s *Server) handler() http.Handler {
 				panic(http.ErrAbortHandler) // the answer is cut off; the client must see that
 			}
 		}()
-		s.serve(response, r)
+		done, admitted := s.limits.admit(response, r)
+		if admitted {
+			defer done()
+			s.serve(response, r)
+		}
 		drain(r)
 	})
 }

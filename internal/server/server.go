@@ -2,6 +2,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -43,7 +44,9 @@ type Config struct {
 	Listen          string         // host:port; port 0 takes a free one
 	URL             string         // public base URL; empty: as the request says
 	Database        string         // SQLite file or postgres:// URL; empty: in Data
-	Blobs           string         // folder; empty: in Data
+	Blobs           string         // folder or s3:// URL; empty: in Data
+	BlobRedirect    bool           // clients download from the bucket itself
+	GCGrace         time.Duration  // how long contents stay that are in no package any more
 	Repositories    string         // folder of Git repositories; empty: in Data
 	TrustedProxies  []netip.Prefix // whose X-Forwarded-For is believed
 	TLSCert, TLSKey string         // files; both or none
@@ -61,22 +64,52 @@ type Config struct {
 	LogRequests     string         // "all", "errors" or "none"
 	RootPassword    string         // of the first start; empty: generated
 	RootToken       string         // of the first start; empty: generated
+	Limits          Limits
+	QueueLimit      int // transactions that go on or wait; 0: any number
 	Version         string
 	Revision        string
 }
 
 // Store opens the database that the configuration names.
 func (c *Config) Store(ctx context.Context) (registry.Store, error) {
+	location, err := c.Location()
+	if err != nil {
+		return nil, err
+	}
+	db, err := database.Open(ctx, location)
+	if err != nil {
+		return nil, err
+	}
+	db.QueueLimit = int64(c.QueueLimit)
+	return db, nil
+}
+
+// Location is where the database is: a URL, or a file whose folder is made when missing.
+func (c *Config) Location() (string, error) {
 	location := c.Database
 	if location == "" {
 		location = filepath.Join(c.Data, "packhouse.db")
 	}
-	if !strings.Contains(location, "://") {
-		if err := os.MkdirAll(filepath.Dir(location), 0o700); err != nil {
-			return nil, err
-		}
+	if strings.Contains(location, "://") {
+		return location, nil
 	}
-	return database.Open(ctx, location)
+	return location, os.MkdirAll(filepath.Dir(location), 0o700)
+}
+
+// BlobStore opens the store of the package files that the configuration names.
+func (c *Config) BlobStore(ctx context.Context) (registry.BlobStore, error) {
+	if !blob.IsURL(c.Blobs) {
+		disk, err := blob.OpenDisk(cmp.Or(c.Blobs, filepath.Join(c.Data, "blobs")))
+		if err != nil {
+			return nil, err // and no interface that holds a nil
+		}
+		return disk, nil
+	}
+	bucket, err := blob.OpenS3(ctx, c.Blobs, filepath.Join(c.Data, "staging"))
+	if err != nil {
+		return nil, err
+	}
+	return bucket, nil
 }
 
 // Server is the running program.
@@ -84,12 +117,13 @@ type Server struct {
 	config   Config
 	base     *url.URL // nil: as the request says
 	store    registry.Store
-	blobs    *blob.Disk
+	blobs    registry.BlobStore
 	reg      *registry.Registry
 	git      *git.Handler
 	gate     *access.Gate
 	http     *http.Server
 	metrics  *metrics
+	limits   *limits
 	mux      *http.ServeMux // of formats, pages and operations; what it does not have is the API's
 	api      *http.ServeMux
 	patterns []string // of all routes
@@ -99,7 +133,7 @@ type Server struct {
 
 // New opens the stores, makes the first user when there is none, and registers all routes.
 func New(ctx context.Context, config Config) (_ *Server, err error) {
-	s := &Server{config: config, metrics: newMetrics(config.Version, config.Revision), mux: http.NewServeMux(), api: http.NewServeMux()}
+	s := &Server{config: config, limits: newLimits(config.Limits), metrics: newMetrics(config.Version, config.Revision), mux: http.NewServeMux(), api: http.NewServeMux()}
 	if config.URL != "" {
 		s.base, err = url.Parse(strings.TrimRight(config.URL, "/"))
 		if err != nil || s.base.Host == "" || s.base.Scheme != "http" && s.base.Scheme != "https" || s.base.Path != "" || s.base.RawQuery != "" || s.base.User != nil {
@@ -118,18 +152,14 @@ func New(ctx context.Context, config Config) (_ *Server, err error) {
 			s.Close()
 		}
 	}()
-	blobs := config.Blobs
-	if blobs == "" {
-		blobs = filepath.Join(config.Data, "blobs")
-	}
-	if scheme, _, isURL := strings.Cut(blobs, "://"); isURL {
-		return nil, fmt.Errorf("--blobs: a %s store is not supported, name a folder", scheme)
-	}
-	if s.blobs, err = blob.OpenDisk(blobs); err != nil {
+	if s.blobs, err = config.BlobStore(ctx); err != nil {
 		return nil, err
 	}
+	if _, links := s.blobs.(registry.Linker); config.BlobRedirect && !links {
+		return nil, errors.New("--blob-redirect: clients can be sent to a bucket only, not to a folder")
+	}
 	reg := &registry.Registry{Store: s.store, Blobs: s.blobs, Formats: []registry.Format{npm.Format, pypi.Format, nuget.Format, composer.Format}, MaxFile: config.MaxFile,
-		MaxFiles: config.MaxFiles, MaxPush: config.MaxPush, DeletionDelay: config.DeletionDelay}
+		MaxFiles: config.MaxFiles, MaxPush: config.MaxPush, DeletionDelay: config.DeletionDelay, Redirect: config.BlobRedirect}
 	s.reg = reg
 	if err := s.firstStart(ctx, reg); err != nil {
 		return nil, err
@@ -267,6 +297,13 @@ func (s *Server) Run(ctx context.Context) error {
 	working.Go(func() { s.purge(background) })
 	working.Go(func() { s.git.Mirrors(background) })
 	working.Go(func() { s.git.Upkeep(background) })
+	working.Go(func() {
+		s.reg.KeepCollecting(background, s.blobs, s.config.GCGrace,
+			func(err error) { slog.Error("collect what no package needs", "err", err) },
+			func(c registry.Collection) {
+				slog.Info("collected what no package needs", "blobs", c.Removed, "bytes", c.Bytes)
+			})
+	})
 	select {
 	case err = <-failed:
 	case <-ctx.Done():

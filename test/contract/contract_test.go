@@ -23,6 +23,7 @@ import (
 	"testing"
 	"time"
 
+	"packhouse/internal/blob/blobtest"
 	"packhouse/internal/database/databasetest"
 	"packhouse/test/harness"
 )
@@ -35,7 +36,7 @@ func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
 	var err error
-	if shared, err = harness.Start(context.Background(), onDatabase(harness.Config{Args: []string{"--log-level", "debug"}})); err != nil {
+	if shared, err = begin(harness.Config{Args: []string{"--log-level", "debug"}}); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
@@ -72,6 +73,33 @@ func onDatabase(config harness.Config) harness.Config {
 	}
 	config.Args = append(slices.Clone(config.Args), "--database", url)
 	return config
+}
+
+// begin starts a server on the stores that the environment asks for.
+func begin(config harness.Config) (*harness.Server, error) {
+	config, bucket := inBucket(onDatabase(config))
+	server, err := harness.Start(context.Background(), config)
+	if err == nil && bucket != "" {
+		buckets.Store(server, bucket)
+	}
+	return server, err
+}
+
+// buckets has the folders behind the buckets of servers.
+var buckets sync.Map
+
+// inBucket lets a server that a test has not given a store keep its files in a bucket, when PACKHOUSE_TEST_BLOBS says so.
+func inBucket(config harness.Config) (_ harness.Config, folder string) {
+	given := func(arg string) bool { return strings.HasPrefix(arg, "--blobs") }
+	if os.Getenv("PACKHOUSE_TEST_BLOBS") != "s3" || slices.ContainsFunc(config.Args, given) || config.Data != "" {
+		return config, ""
+	}
+	location, folder, err := blobtest.CreateBucket()
+	if err != nil {
+		panic(err)
+	}
+	config.Args = append(slices.Clone(config.Args), "--blobs", location)
+	return config, folder
 }
 
 // secrets are all tokens and passwords, right and wrong ones, that a test has
@@ -127,7 +155,7 @@ func own(t *testing.T, config harness.Config) *world {
 
 func start(t *testing.T, config harness.Config) *harness.Server {
 	t.Helper()
-	server, err := harness.Start(context.Background(), onDatabase(config))
+	server, err := begin(config)
 	if err != nil {
 		t.Fatal(err)
 	}

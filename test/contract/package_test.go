@@ -225,12 +225,24 @@ func (w *world) download(prefix, name, version string, as credential) []byte {
 	return w.send(call{path: path, as: as}).must(w, http.StatusOK).body
 }
 
-// blobs is every file below the server's blob folder, with its size, but for
-// the locks that a running server holds.
+// blobs is every file below the server's blob folder, or in its bucket and
+// staging folder, with its size, but for the locks that a running server holds.
 func blobs(t testing.TB, server *harness.Server) map[string]int64 {
 	t.Helper()
 	found := map[string]int64{}
-	err := filepath.WalkDir(filepath.Join(server.Data, "blobs"), func(path string, d fs.DirEntry, err error) error {
+	roots := []string{filepath.Join(server.Data, "blobs")}
+	if bucket, ok := buckets.Load(server); ok {
+		roots = []string{filepath.Join(server.Data, "staging"), filepath.Join(bucket.(string), "registry")}
+	}
+	for _, root := range roots {
+		filesBelow(t, root, found)
+	}
+	return found
+}
+
+func filesBelow(t testing.TB, root string, found map[string]int64) {
+	t.Helper()
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil // it was there a moment ago
 		}
@@ -249,5 +261,4 @@ func blobs(t testing.TB, server *harness.Server) map[string]int64 {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return found
 }

@@ -1,26 +1,31 @@
-// Package blobtest says what a [registry.Blobs] has to do.
+// Package blobtest says what a [registry.BlobStore] has to do, and lends S3 buckets to the tests of other packages.
 package blobtest
 
 import (
 	"bytes"
+	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"testing/iotest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"packhouse/internal/registry"
 )
 
 // Store is a store under test.
 type Store struct {
-	registry.Blobs
+	registry.BlobStore
 	// Staged counts the contents that are staged and neither committed nor discarded.
 	Staged func() int
 }
@@ -39,6 +44,10 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		{"the same content at once", testSameContentAtOnce},
 		{"many contents at once", testManyAtOnce},
 		{"missing", testMissing},
+		{"list", testList},
+		{"remove", testRemove},
+		{"quarantine", testQuarantine},
+		{"ping", testPing},
 		{"slow reader", testSlowReader},
 		{"reader fails", testReaderFails},
 		{"reader panics", testReaderPanics},
@@ -289,6 +298,115 @@ func testManyAtOnce(t *testing.T, s Store) {
 		})
 	}
 	group.Wait()
+}
+
+func list(t *testing.T, s Store, after string) []string {
+	t.Helper()
+	var all []string
+	err := s.EachBlob(t.Context(), after, func(info registry.BlobInfo) error {
+		if age := time.Since(info.Time); age < -time.Minute || age > time.Hour {
+			t.Errorf("%s was stored %v ago", info.SHA256, age)
+		}
+		if info.Size != 5 {
+			t.Errorf("%s has %d bytes, want 5", info.SHA256, info.Size)
+		}
+		all = append(all, info.SHA256)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+func testList(t *testing.T, s Store) {
+	if got := list(t, s, ""); len(got) != 0 {
+		t.Errorf("an empty store lists %v", got)
+	}
+	var want []string
+	for i := range 20 {
+		want = append(want, keep(t, s, fmt.Sprintf("no %02d", i)).SHA256)
+	}
+	slices.Sort(want)
+	staged := stage(t, s, strings.NewReader("other"))
+	for _, from := range []int{-1, 0, 7, 18, 19} {
+		after, rest := "", want
+		if from >= 0 {
+			after, rest = want[from], want[from+1:]
+		}
+		if diff := cmp.Diff(rest, list(t, s, after), cmpopts.EquateEmpty()); diff != "" {
+			t.Errorf("after the one at %d (-want +got):\n%s", from, diff)
+		}
+	}
+	staged.Discard()
+	enough := errors.New("enough")
+	n := 0
+	if err := s.EachBlob(t.Context(), "", func(registry.BlobInfo) error { n++; return enough }); err != enough || n != 1 {
+		t.Errorf("a list that is ended: %v after %d", err, n)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := s.EachBlob(ctx, "", func(registry.BlobInfo) error { return nil }); err == nil {
+		t.Error("a list that was canceled is taken for whole")
+	}
+}
+
+func testRemove(t *testing.T, s Store) {
+	stays := keep(t, s, "stays").SHA256
+	gone := []string{keep(t, s, "one..").SHA256, strings.Repeat("0", 64), keep(t, s, "two..").SHA256, "../" + stays}
+	for range 2 {
+		if err := s.Remove(t.Context(), gone); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wantMissing(t, s, gone[0])
+	wantMissing(t, s, gone[2])
+	if got := list(t, s, ""); !slices.Equal(got, []string{stays}) {
+		t.Errorf("left: %v", got)
+	}
+	// What was removed can come again, also when it was staged before.
+	keep(t, s, "one..")
+	staged := stage(t, s, strings.NewReader("one.."))
+	defer staged.Discard()
+	if err := s.Remove(t.Context(), gone); err != nil {
+		t.Fatal(err)
+	}
+	if err := staged.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	wantContent(t, s, gone[0], "one..")
+}
+
+func testQuarantine(t *testing.T, s Store) {
+	sum := keep(t, s, "bad..").SHA256
+	if err := s.Quarantine(t.Context(), sum); err != nil {
+		t.Fatal(err)
+	}
+	wantMissing(t, s, sum)
+	if got := list(t, s, ""); len(got) != 0 {
+		t.Errorf("listed: %v", got)
+	}
+	for _, missing := range []string{sum, "../x", strings.Repeat("0", 64)} {
+		if err := s.Quarantine(t.Context(), missing); registry.KindOf(err) != registry.NotFound {
+			t.Errorf("quarantine of %q: %v, want NotFound", missing, err)
+		}
+	}
+	keep(t, s, "bad..") // whoever publishes it again heals it
+	wantContent(t, s, sum, "bad..")
+	if err := s.Quarantine(t.Context(), sum); err != nil {
+		t.Errorf("a second time: %v", err)
+	}
+}
+
+func testPing(t *testing.T, s Store) {
+	for range 2 {
+		if err := s.Ping(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+	if got := list(t, s, ""); len(got) != 0 {
+		t.Errorf("it leaves %v", got)
+	}
 }
 
 // What is asked for may be no digest at all, and must not lead anywhere.

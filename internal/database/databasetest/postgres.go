@@ -7,13 +7,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -62,9 +65,12 @@ func Create() (url string, drop func() error, err error) {
 }
 
 type cluster struct {
-	folder string // of the socket and, in data/, the files
-	admin  *sql.DB
-	hold   io.Closer // the supervisor's standard input; kept, since the garbage collector would close it
+	folder   string // of the socket and, in data/, the files
+	bin      string // folder of the programs
+	settings []string
+	user     func() *syscall.SysProcAttr
+	admin    *sql.DB
+	holds    []io.Closer // the supervisors' standard inputs; kept, since the garbage collector would close them
 }
 
 var theCluster = sync.OnceValues(startCluster)
@@ -91,7 +97,70 @@ rm -rf "$folder"
 // startBound is how long a cluster may take to come up. It is only waited out when something is wrong.
 const startBound = time.Minute
 
-func startCluster() (_ *cluster, err error) {
+// Cluster is a PostgreSQL server of its own, for tests that stop it.
+type Cluster struct{ *cluster }
+
+// StartCluster starts a server that keeps what it acknowledged when it is killed.
+func StartCluster() (*Cluster, error) {
+	c, err := startDurable()
+	return &Cluster{c}, err
+}
+
+// Create makes a database and returns its URL.
+func (c *Cluster) Create() (string, error) {
+	name := "t_" + strings.ToLower(rand.Text())
+	_, err := c.admin.Exec("CREATE DATABASE " + name)
+	return c.url(name), err
+}
+
+// Socket is the path of the server's socket.
+func (c *Cluster) Socket() string { return filepath.Join(c.folder, ".s.PGSQL.5432") }
+
+// Kill ends the server at once, as a crash would.
+func (c *Cluster) Kill() error {
+	text, err := os.ReadFile(filepath.Join(c.folder, "data", "postmaster.pid"))
+	if err != nil {
+		return err
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(strings.SplitN(string(text), "\n", 2)[0]))
+	if err != nil {
+		return err
+	}
+	server, err := os.FindProcess(pid)
+	if err != nil {
+		return err
+	}
+	if err := quit(server); err != nil {
+		return err
+	}
+	for range 500 {
+		if _, err := os.Stat(c.Socket()); errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return errors.New("databasetest: PostgreSQL does not end")
+}
+
+// Start starts the server again, and returns when it answers.
+func (c *Cluster) Start() error { return c.serve() }
+
+// Close removes the server.
+func (c *Cluster) Close() {
+	c.admin.Close()
+	for _, hold := range c.holds {
+		hold.Close()
+	}
+}
+
+func startCluster() (*cluster, error) {
+	// No power cut is tested here, and each of these costs a wait for the disk.
+	return newCluster("-c", "fsync=off", "-c", "full_page_writes=off", "-c", "synchronous_commit=off")
+}
+
+func startDurable() (*cluster, error) { return newCluster("-c", "fsync=off") }
+
+func newCluster(settings ...string) (_ *cluster, err error) {
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("databasetest: PostgreSQL does not start: %w", err)
@@ -105,58 +174,56 @@ func startCluster() (_ *cluster, err error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &cluster{folder: folder}
-	started := false
-	defer func() {
-		if !started {
-			os.RemoveAll(folder)
-		}
-	}()
-	user, err := unprivileged(folder)
-	if err != nil {
+	c := &cluster{folder: folder, bin: bin, settings: settings}
+	if c.user, err = unprivileged(folder); err != nil {
+		os.RemoveAll(folder)
 		return nil, err
 	}
-	data := filepath.Join(folder, "data")
-	initdb := exec.Command(filepath.Join(bin, "initdb"), "--pgdata="+data, "--username=postgres", "--auth=trust",
+	initdb := exec.Command(filepath.Join(bin, "initdb"), "--pgdata="+filepath.Join(folder, "data"), "--username=postgres", "--auth=trust",
 		"--encoding=UTF8", "--locale=C", "--no-sync")
-	initdb.Dir, initdb.SysProcAttr = folder, user()
+	initdb.Dir, initdb.SysProcAttr = folder, c.user()
 	if output, err := initdb.CombinedOutput(); err != nil {
+		os.RemoveAll(folder)
 		return nil, fmt.Errorf("initdb: %w\n%s", err, output)
 	}
-	server := exec.Command("/bin/sh", "-c", supervise, "sh", folder,
-		filepath.Join(bin, "postgres"), "-D", data, "-k", folder, "-p", "5432", "-c", "listen_addresses=",
-		"-c", "max_connections=300",
-		// No power cut is tested here, and each of these costs a wait for the disk.
-		"-c", "fsync=off", "-c", "full_page_writes=off", "-c", "synchronous_commit=off")
-	server.Dir, server.SysProcAttr = folder, user()
-	hold, err := server.StdinPipe()
-	if err != nil {
-		return nil, err
-	}
-	if err := server.Start(); err != nil {
-		return nil, err
-	}
-	c.hold = hold
-	started = true // from here on the supervisor removes the folder
-	gone := make(chan error, 1)
-	go func() { gone <- server.Wait() }()
 	if c.admin, err = sql.Open("pgx", c.url("postgres")); err != nil {
+		os.RemoveAll(folder)
 		return nil, err
 	}
 	c.admin.SetMaxIdleConns(2)
+	return c, c.serve()
+}
+
+// serve starts the server and waits until it answers.
+func (c *cluster) serve() error {
+	server := exec.Command("/bin/sh", append([]string{"-c", supervise, "sh", c.folder,
+		filepath.Join(c.bin, "postgres"), "-D", filepath.Join(c.folder, "data"), "-k", c.folder, "-p", "5432", "-c", "listen_addresses=",
+		"-c", "max_connections=300"}, c.settings...)...)
+	server.Dir, server.SysProcAttr = c.folder, c.user()
+	hold, err := server.StdinPipe()
+	if err != nil {
+		return err
+	}
+	if err := server.Start(); err != nil {
+		os.RemoveAll(c.folder)
+		return err
+	}
+	c.holds = append(c.holds, hold) // from here on the supervisor removes the folder
+	gone := make(chan error, 1)
+	go func() { gone <- server.Wait() }()
 	ctx, cancel := context.WithTimeout(context.Background(), startBound)
 	defer cancel()
 	for {
 		err := c.admin.PingContext(ctx)
 		if err == nil {
-			return c, nil
+			return nil
 		}
 		select {
 		case err := <-gone:
-			return nil, err
+			return err
 		case <-ctx.Done():
-			log, _ := os.ReadFile(filepath.Join(folder, "log"))
-			return nil, fmt.Errorf("%w\n%s", err, log)
+			log, _ := os.ReadFile(filepath.Join(c.folder, "log"))
+			return fmt.Errorf("%w\n%s", err, log)
 		case <-time.After(20 * time.Millisecond):
 		}
 	}

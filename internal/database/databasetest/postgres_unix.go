@@ -37,3 +37,6 @@ func unprivileged(folder string) (func() *syscall.SysProcAttr, error) {
 	}
 	return func() *syscall.SysProcAttr { a := attributes; return &a }, nil
 }
+
+// quit makes PostgreSQL end without a checkpoint.
+func quit(server *os.Process) error { return server.Signal(syscall.SIGQUIT) }

@@ -2,6 +2,7 @@ package databasetest
 
 import (
 	"errors"
+	"os"
 	"syscall"
 )
 
@@ -9,3 +10,5 @@ import (
 func unprivileged(string) (func() *syscall.SysProcAttr, error) {
 	return nil, errors.New("this test needs a Unix system")
 }
+
+func quit(server *os.Process) error { return server.Kill() }

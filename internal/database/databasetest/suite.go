@@ -119,6 +119,11 @@ func Run(t *testing.T, open func(t *testing.T) registry.Store) {
 		{"versions that point", testPoints},
 		{"names of one project", testOwnNames},
 		{"mirrors", testMirrors},
+		{"garbage", testGarbage},
+		{"garbage of symbols", testGarbageOfSymbols},
+		{"garbage of places", testGarbageOfPlaces},
+		{"racing collectors", testGarbageRaces},
+		{"leases", testLeases},
 
 		{"lists", testLists},
 		{"lists while publishing", testListsWhilePublishing},

@@ -70,7 +70,7 @@ func (h *Handler) symbol(w http.ResponseWriter, q *request) error {
 			return err
 		}
 		if served {
-			return document.ServeFile(w, q.Request, h.Registry, &registry.File{Name: s.Name, Digests: registry.Digests{Size: s.Size, SHA256: s.SHA256}})
+			return document.StreamFile(w, q.Request, h.Registry, &registry.File{Name: s.Name, Digests: registry.Digests{Size: s.Size, SHA256: s.SHA256}})
 		}
 	}
 	return errNoSymbol

@@ -501,7 +501,7 @@ func (h *Handler) file(w http.ResponseWriter, q *request, f *format.Found, v ver
 		if err != nil {
 			return err
 		}
-		return document.ServeFile(w, q.Request, h.Registry, file)
+		return document.StreamFile(w, q.Request, h.Registry, file)
 	}
 	part := map[string]string{f.Name + ".nuspec": nuspecPart, readmePart: readmePart, iconPart: iconPart, licensePart: licensePart}[name]
 	if part == "" {
