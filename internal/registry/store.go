@@ -161,6 +161,16 @@ type Tx interface {
 	// DeleteEvents removes a part of the events before a moment, some hundred, and tells whether there may be more.
 	DeleteEvents(before time.Time) (more bool, err error)
 
+	CreateSession(*Session) error // and removes those that have expired
+	Session(hash []byte) (*Session, error)
+	Sessions(user int64) ([]*Session, error) // that have not expired, the one used last first
+	// UseSession notes when a session was used last and until when it lasts now. It does not count as a change of access.
+	UseSession(id int64, at, expires time.Time) error
+	// DeleteSession ends a session of a user. It returns NotFound when there is none.
+	DeleteSession(user, id int64) error
+	// DeleteSessions ends those of a user, but for one; 0: all.
+	DeleteSessions(user, except int64) error
+
 	CreateLogin(*Login) error // and removes those that have expired
 	Login(hash []byte) (*Login, error)
 	ApproveLogin(hash []byte, user int64) error
