@@ -34,6 +34,9 @@ type Format struct {
 	// Companion tells of files by their names that nobody installs by themselves. They go with the last of the others; nil:
 	// there are none.
 	Companion func(file string) bool
+	// Describe tells people of a version, from its files and the fragments that the format has written; fragment is nil for one that
+	// is not there. nil: the format has nothing to tell.
+	Describe func(files []*File, fragment func(variant string) ([]byte, error)) (*Description, error)
 }
 
 // LatestTag is the tag whose package an entry shows as its latest version. Without one it is the highest version.
