@@ -52,9 +52,11 @@ func (t *tx) SearchEntries(f registry.EntryFilter) (entries []*registry.Entry, t
 	if f.Once {
 		counted = "DISTINCT e.name"
 	}
-	err = t.each(func(row scanner) error { return row.Scan(&total) }, "SELECT COUNT("+counted+")"+from, c.args...)
-	if err != nil || total == 0 {
-		return nil, 0, err
+	if !f.NoTotal {
+		err = t.each(func(row scanner) error { return row.Scan(&total) }, "SELECT COUNT("+counted+")"+from, c.args...)
+		if err != nil || total == 0 {
+			return nil, 0, err
+		}
 	}
 	if f.Once {
 		from = " FROM entries e WHERE e.id IN (SELECT MAX(e.id)" + from + " GROUP BY e.name)"
@@ -68,7 +70,9 @@ func (t *tx) SearchEntries(f registry.EntryFilter) (entries []*registry.Entry, t
 // entryConditions are those of entries e of projects p, but for the terms.
 func entryConditions(f registry.EntryFilter) *conditions {
 	c := &conditions{}
-	c.add("e.type = $?", f.Type)
+	if f.Type != "" {
+		c.add("e.type = $?", f.Type)
+	}
 	if f.Project != 0 {
 		c.add("e.project_id = $?", f.Project)
 	}

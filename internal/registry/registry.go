@@ -279,7 +279,7 @@ var errSame = errors.New("nothing changes")
 func raiseLatest(tx Tx, format Format, entry *Entry, p *Publication) error {
 	listed := entry.Listed | kinds([]*Package{&p.Package})
 	if slices.Contains(p.Tags, LatestTag) || entry.LatestID == 0 {
-		return tx.SetLatest(entry.ID, p.Package.ID, listed)
+		return setLatest(tx, format, entry.ID, p.Package.ID, listed)
 	}
 	tags, err := tx.Tags([]int64{entry.ID})
 	if err != nil {
@@ -291,7 +291,7 @@ func raiseLatest(tx Tx, format Format, entry *Entry, p *Publication) error {
 	case err != nil:
 		return err
 	case !tagged && !behind(format, &p.Package, latest):
-		return tx.SetLatest(entry.ID, p.Package.ID, listed)
+		return setLatest(tx, format, entry.ID, p.Package.ID, listed)
 	case listed != entry.Listed:
 		return tx.SetLatest(entry.ID, latest.ID, listed)
 	}
@@ -320,7 +320,7 @@ func findLatest(tx Tx, format Format, entry int64) error {
 	if latest := Latest(format, packages, tags); latest != nil {
 		id = latest.ID
 	}
-	return tx.SetLatest(entry, id, kinds(packages))
+	return setLatest(tx, format, entry, id, kinds(packages))
 }
 
 // Latest picks the latest version: the one with that tag, otherwise the highest of those that are not hidden, or else of
@@ -368,7 +368,7 @@ func (r *Registry) SetTag(ctx context.Context, format Format, project int64, nam
 		if tag != LatestTag {
 			return nil
 		}
-		return tx.SetLatest(entry.ID, pkg.ID, entry.Listed)
+		return setLatest(tx, format, entry.ID, pkg.ID, entry.Listed)
 	})
 }
 

@@ -92,3 +92,30 @@ func (r *Registry) ChangePassword(ctx context.Context, address string, id int64,
 			tx.Record(&Event{Name: UserChanged, OfUserID: id, Target: now.Username, Detail: "password"}))
 	})
 }
+
+// ChangeProfile sets what a user decides of themselves: their name, and the language and the theme of the pages. It returns Invalid
+// for a name that cannot be one.
+func (r *Registry) ChangeProfile(ctx context.Context, id int64, name, language, theme string) error {
+	name = strings.TrimSpace(name)
+	switch {
+	case name == "" || !utf8.ValidString(name) || strings.Contains(name, "\x00"):
+		return Errorf(Invalid, "Name is empty")
+	case utf8.RuneCountInString(name) > 255:
+		return Errorf(Invalid, "Name is too long (maximum is 255 characters)")
+	}
+	return r.Store.Write(ctx, func(tx Tx) error {
+		if err := tx.HoldPlaces(); err != nil {
+			return err
+		}
+		user, err := tx.User(id)
+		if err != nil {
+			return err
+		}
+		renamed := user.Name != name
+		user.Name, user.Language, user.Theme = name, language, theme
+		if err := tx.UpdateUser(user); err != nil || !renamed {
+			return err
+		}
+		return tx.Record(&Event{Name: UserChanged, OfUserID: id, Target: user.Username, Detail: "name"})
+	})
+}

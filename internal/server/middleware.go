@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"packhouse/internal/registry"
+	"packhouse/internal/web"
 )
 
 // handler is what stands around the routes, outermost first: request id and log, panics, the form of the path, and
@@ -71,6 +72,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 		writeJSON(w, http.StatusBadRequest, map[string]string{"error": err.Error()})
 		return
 	}
+	web.Gather(r)
 	s.mux.ServeHTTP(w, r)
 }
 
@@ -92,6 +94,9 @@ func (s *Server) noRoute(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case strings.HasPrefix(r.URL.Path, "/api/v3/"): // scripts of old look for it
 		writeJSON(w, http.StatusGone, map[string]string{"error": "API V3 is no longer supported. Use API V4 instead."})
+		return
+	case len(allowed) == 0 && strings.Contains(r.Header.Get("Accept"), "text/html") && !strings.HasPrefix(r.URL.Path, "/api/"):
+		s.web.NotFound(w, r)
 		return
 	case len(allowed) == 0:
 		writeJSON(w, http.StatusNotFound, map[string]string{"error": "404 Not Found"})

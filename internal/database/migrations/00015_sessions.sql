@@ -18,7 +18,17 @@ ALTER TABLE users ADD COLUMN language TEXT NOT NULL DEFAULT ''; -- of the pages;
 ALTER TABLE users ADD COLUMN theme TEXT NOT NULL DEFAULT ''; -- light, dark; empty: as the browser says
 ALTER TABLE users ADD COLUMN temporary BOOLEAN NOT NULL DEFAULT FALSE; -- the password was generated, and is to be replaced
 
+-- What the latest version of an entry depends on, so that people see by what a package is used.
+CREATE TABLE needs (
+    type     TEXT NOT NULL,
+    name     TEXT NOT NULL, -- canonical spelling of the format
+    entry_id BIGINT NOT NULL REFERENCES entries (id) ON DELETE CASCADE,
+    PRIMARY KEY (type, name, entry_id)
+) {{clustered}};
+CREATE INDEX needs_entry ON needs (entry_id);
+
 -- +goose Down
+DROP TABLE needs;
 ALTER TABLE users DROP COLUMN temporary;
 ALTER TABLE users DROP COLUMN theme;
 ALTER TABLE users DROP COLUMN language;

@@ -56,7 +56,7 @@ func describe(_ []*registry.File, fragment func(string) ([]byte, error)) (*regis
 	}
 	d.Requires = d.Requires[:min(len(d.Requires), 10)]
 	for _, field := range []string{"dependencies", "peerDependencies", "optionalDependencies", "devDependencies"} {
-		group := registry.DependencyGroup{Name: field}
+		group := registry.DependencyGroup{Name: field, Development: field == "devDependencies"}
 		if field == "dependencies" {
 			group.Name = ""
 		}
