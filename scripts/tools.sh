@@ -6,7 +6,10 @@
 #   schemathesis, python-gitlab (its program gitlab)
 #   pip, twine, uv, poetry, pdm, build
 #                                     pinned by test/tools/requirements.txt and packagers.txt
-#   initdb, pg_ctl, …, nginx, wrk     Debian packages
+#   browser-modules (playwright-core, axe-core)
+#                                     pinned by test/web/package-lock.json
+#   initdb, pg_ctl, …, nginx, wrk, chromium
+#                                     Debian packages
 #
 # The files go to a cache folder outside the tree; bin/tools gets one link (or
 # wrapper) for each program, and that is where tests look for them. Nothing
@@ -57,6 +60,20 @@ npm_clients() {
 	wrap yarn-berry node "$modules/@yarnpkg/cli-dist/bin/yarn.js"
 }
 
+# What the tests of the pages drive the browser with.
+browser_modules() {
+	local lock=$root/test/web/package-lock.json
+	local folder=$cache/browser-modules-$(cat "$lock" "${lock%-lock.json}.json" | sha256sum | cut -c1-16)
+	if [ ! -d "$folder" ]; then
+		local new=$folder.$$
+		mkdir "$new"
+		cp "$lock" "${lock%-lock.json}.json" "$new"
+		(cd "$new" && npm ci --no-audit --no-fund --ignore-scripts --loglevel=error && node -e 'require("playwright-core"); require("axe-core")')
+		mv -T "$new" "$folder" || [ -d "$folder" ]
+	fi
+	link browser-modules "$folder/node_modules"
+}
+
 # environment NAME PINS CHECK makes the virtual environment $folder, in which CHECK, a Python statement, must run.
 environment() {
 	local pins=$root/test/tools/$2
@@ -91,10 +108,10 @@ python_clients() {
 }
 
 # Where Debian packages put their programs, newest PostgreSQL last.
-programs() { ls -d "$1"/usr/lib/postgresql/*/bin/{initdb,pg_ctl,postgres,psql,createdb} "$1"/usr/sbin/nginx "$1"/usr/bin/wrk 2>/dev/null || true; }
+programs() { ls -d "$1"/usr/lib/postgresql/*/bin/{initdb,pg_ctl,postgres,psql,createdb} "$1"/usr/sbin/nginx "$1"/usr/bin/wrk "$1"/usr/lib/chromium/chromium 2>/dev/null || true; }
 
 debian_packages() {
-	local -A package=([initdb]=postgresql [nginx]=nginx-light [wrk]=wrk)
+	local -A package=([initdb]=postgresql [nginx]=nginx-light [wrk]=wrk [chromium]=chromium)
 	local missing=() program
 	for program in "${!package[@]}"; do
 		programs "" | grep -q "/$program\$" || missing+=("${package[$program]}")
@@ -103,7 +120,7 @@ debian_packages() {
 		link_all ""
 		return
 	fi
-	command -v apt-get >/dev/null || fail "missing: ${missing[*]}; install PostgreSQL, nginx and wrk with this system's package manager into /usr"
+	command -v apt-get >/dev/null || fail "missing: ${missing[*]}; install PostgreSQL, nginx, wrk and Chromium with this system's package manager into /usr"
 	if [ "$(id -u)" = 0 ]; then
 		install_debian "${missing[@]}"
 		link_all ""
@@ -157,11 +174,12 @@ extract_debian() {
 }
 
 npm_clients
+browser_modules
 python_clients
 debian_packages
 
 cd "$tools"
-for program in initdb pg_ctl postgres psql nginx wrk; do
+for program in initdb pg_ctl postgres psql nginx wrk chromium; do
 	[ -x "$program" ] || fail "$program is not there after all"
 done
 printf '%-13s %s\n' \
@@ -172,4 +190,5 @@ printf '%-13s %s\n' \
 	pip "$(./pip --version | cut -d' ' -f2)" twine "$(./twine --version | awk 'NR == 1 {print $3}')" uv "$(./uv --version | cut -d' ' -f2)" \
 	poetry "$(./poetry --version | tr -dc 0-9.)" pdm "$(./pdm --version | awk '{print $NF}')" \
 	postgres "$(./postgres --version | cut -d' ' -f3)" nginx "$(./nginx -v 2>&1 | cut -d/ -f2)" \
-	wrk "$({ ./wrk -v || true; } 2>&1 | awk 'NR == 1 {print $2}')"
+	wrk "$({ ./wrk -v || true; } 2>&1 | awk 'NR == 1 {print $2}')" \
+	chromium "$(./chromium --version 2>/dev/null | awk '{print $2}')"

@@ -11,7 +11,7 @@ type overviewPage struct {
 	Recent   []row
 	Projects []*registry.Project
 	Groups   []*registry.Group
-	First    *publishPage // of a project without packages
+	Empty    *publishPage // of a project without packages
 	Owner    *registry.User
 	Packages int
 	Readable bool // its packages
@@ -74,7 +74,7 @@ func (h *Handler) overview(q *request) error {
 		return err
 	}
 	if p.Project != nil && page.Readable && page.Packages == 0 && !p.Hidden() {
-		page.First = q.howToPublish()
+		page.Empty = q.howToPublish()
 	}
 	return q.render("overview", p.FullPath(), page)
 }

@@ -38,8 +38,8 @@ type packagesPage struct {
 	Type    string
 	Status  string
 	Sort    string
-	Any     bool // there is something to filter
-	First   *publishPage
+	Any     bool         // there is something to filter
+	Empty   *publishPage // how to publish the first one
 	paging
 }
 
@@ -99,7 +99,7 @@ func (h *Handler) packages(q *request) error {
 	}
 	page.Any = page.Total > 0 || page.Name+page.Version+page.Type+page.Status != ""
 	if !page.Any && q.place.Project != nil {
-		page.First = q.howToPublish()
+		page.Empty = q.howToPublish()
 	}
 	return q.render("packages", q.place.FullPath()+" · "+q.t("Packages"), page)
 }
@@ -127,8 +127,8 @@ type packagePage struct {
 	Setup       []snippet
 	Downloads   chart
 	Month       int64
-	Known       map[string]found // dependencies that are here, by their canonical name
-	Users       []found          // that depend on it
+	Known       map[string]*found // dependencies that are here, by their canonical name
+	Users       []found           // that depend on it
 	UserCount   int
 }
 
@@ -139,6 +139,13 @@ func (p *packagePage) Listable() bool { return p.Type == registry.NuGet }
 // Yanked tells whether it should not be chosen any more; Unlisted, whether lists do not show it.
 func (p *packagePage) Yanked() bool   { return p.Status == registry.Deprecated }
 func (p *packagePage) Unlisted() bool { return p.Status == registry.Hidden }
+
+// ShowsLatest tells whether it is the latest version without a tag that says so.
+func (p *packagePage) ShowsLatest() bool {
+	return p.Entry.LatestID == p.ID && !slices.ContainsFunc(p.Tags, func(t *registry.Tag) bool { return t.Name == registry.LatestTag })
+}
+
+func (v version) ShowsLatest() bool { return v.Latest && !slices.Contains(v.Tags, registry.LatestTag) }
 
 type version struct {
 	*registry.Package
@@ -273,14 +280,14 @@ func (q *request) readDependencies(tx registry.Tx, page *packagePage) error {
 	}
 	slices.Sort(names)
 	names = slices.Compact(names)
-	page.Known = map[string]found{}
+	page.Known = map[string]*found{}
 	if names = names[:min(len(names), maxKnown)]; len(names) > 0 {
 		here, err := q.founds(tx, registry.EntryFilter{Type: page.Type, Viewer: q.who.Viewer(), Names: names, Once: true, NoTotal: true, Limit: maxKnown})
 		if err != nil {
 			return err
 		}
-		for _, f := range here {
-			page.Known[f.Name] = f
+		for i := range here {
+			page.Known[here[i].Name] = &here[i]
 		}
 	}
 	entries, total, err := tx.Dependents(page.Type, page.Entry.Name, q.who.Viewer(), usersShown)

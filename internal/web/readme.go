@@ -43,6 +43,9 @@ var clean = func() *bluemonday.Policy {
 	return p
 }()
 
+// boxes are those of lists of tasks: signs, as fields of forms do not stay.
+var boxes = strings.NewReplacer(`<input checked="" disabled="" type="checkbox">`, "☑", `<input disabled="" type="checkbox">`, "☐")
+
 // renderReadme makes HTML of a readme of a media type.
 func renderReadme(text, kind string) template.HTML {
 	if strings.TrimSpace(text) == "" {
@@ -58,7 +61,7 @@ func renderReadme(text, kind string) template.HTML {
 	if err := markdown.Convert([]byte(text), &b); err != nil {
 		return template.HTML(`<pre class="plain">` + template.HTMLEscapeString(text) + `</pre>`) // escaped
 	}
-	return template.HTML(settle(clean.SanitizeBytes(b.Bytes()))) // cleaned
+	return template.HTML(settle(clean.SanitizeBytes([]byte(boxes.Replace(b.String()))))) // cleaned
 }
 
 // settle fits clean HTML into the page: its headings are below the page's own, its tables and code can be scrolled by keyboard, and for
@@ -67,12 +70,22 @@ func settle(text []byte) string {
 	var out strings.Builder
 	tokens := nethtml.NewTokenizer(bytes.NewReader(text))
 	links := 0 // that are open
+	head := "" // the start of a table's head that was not written yet
 	for {
 		kind := tokens.Next()
 		if kind == nethtml.ErrorToken {
 			return out.String()
 		}
 		token := tokens.Token()
+		if head != "" {
+			if kind == nethtml.EndTagToken && token.Data == "th" { // the head of nothing is none
+				head = ""
+				out.WriteString("<td></td>")
+				continue
+			}
+			out.WriteString(head)
+			head = ""
+		}
 		switch kind {
 		case nethtml.StartTagToken, nethtml.SelfClosingTagToken:
 			switch token.Data {
@@ -85,6 +98,9 @@ func settle(text []byte) string {
 				links++
 			case "table":
 				out.WriteString(`<div class="scroll" tabindex="0">`)
+			case "th":
+				head = token.String()
+				continue
 			case "pre":
 				token.Attr = append(token.Attr, nethtml.Attribute{Key: "tabindex", Val: "0"})
 			}

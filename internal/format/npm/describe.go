@@ -35,7 +35,8 @@ func describe(_ []*registry.File, fragment func(string) ([]byte, error)) (*regis
 	d.Summary, _ = asString(manifest["description"])
 	d.Summary = cut(d.Summary)
 	d.License = cut(named(manifest["license"], "type"))
-	d.Authors = cut(named(manifest["author"], "name"))
+	d.Authors, _, _ = strings.Cut(cut(named(manifest["author"], "name")), "<") // addresses are nobody's business
+	d.Authors = strings.TrimSpace(d.Authors)
 	if json.Unmarshal(manifest["keywords"], &d.Keywords) != nil {
 		one, _ := asString(manifest["keywords"])
 		d.Keywords = strings.Fields(strings.ReplaceAll(cut(one), ",", " "))

@@ -98,6 +98,13 @@ if (search) {
   });
 }
 
+// ---- the tab of this page is in sight
+
+for (const here of document.querySelectorAll(".tabs [aria-current]")) {
+  const tabs = here.closest(".tabs");
+  tabs.scrollLeft = here.offsetLeft - tabs.offsetLeft - (tabs.clientWidth - here.offsetWidth) / 2;
+}
+
 // ---- menus close when something else is wanted
 
 document.addEventListener("click", (event) => {
