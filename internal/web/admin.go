@@ -64,7 +64,7 @@ type usersPage struct {
 }
 
 func (h *Handler) users(q *request) error {
-	page := usersPage{Filter: q.text("filter"), State: q.choice("state", "", "active", "blocked", "deactivated", "banned", "admins", "bots"), paging: q.paging(50)}
+	page := usersPage{Filter: q.param("filter"), State: q.choice("state", "", "active", "blocked", "deactivated", "banned", "admins", "bots"), paging: q.paging(50)}
 	f := registry.UserFilter{Search: page.Filter, ByEmail: true, Order: registry.ByUsername, Bot: new(page.State == "bots"), Limit: page.Size, Offset: page.Offset()}
 	switch page.State {
 	case "active":
@@ -206,7 +206,7 @@ type groupsPage struct {
 }
 
 func (h *Handler) groups(q *request) error {
-	page := groupsPage{Filter: q.text("filter"), paging: q.paging(50)}
+	page := groupsPage{Filter: q.param("filter"), paging: q.paging(50)}
 	err := q.read(func(tx registry.Tx) (err error) {
 		page.Groups, page.Total, err = tx.Groups(registry.GroupFilter{Viewer: q.who.Viewer(), Search: page.Filter, Order: registry.GroupsByPath, Limit: page.Size, Offset: page.Offset()})
 		return err

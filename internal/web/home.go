@@ -113,7 +113,7 @@ type explorePage struct {
 
 // explore lists the projects and groups that the person may know of.
 func (h *Handler) explore(q *request) error {
-	page := explorePage{Shown: q.choice("show", "projects", "groups"), Filter: q.text("filter"), Sort: q.choice("sort", "name", "created"), paging: q.paging(30)}
+	page := explorePage{Shown: q.choice("show", "projects", "groups"), Filter: q.param("filter"), Sort: q.choice("sort", "name", "created"), paging: q.paging(30)}
 	err := q.read(func(tx registry.Tx) (err error) {
 		if page.Shown == "groups" {
 			order := map[string]registry.GroupOrder{"name": registry.GroupsByName, "created": registry.GroupsByID}[page.Sort]
@@ -220,7 +220,7 @@ func (q *request) withLatest(tx registry.Tx, entries []*registry.Entry) (all []f
 }
 
 func (h *Handler) search(q *request) error {
-	page := searchPage{Query: q.text("q"), Type: q.choice("type", append([]string{""}, typeNames()...)...), paging: q.paging(30)}
+	page := searchPage{Query: q.param("q"), Type: q.choice("type", append([]string{""}, typeNames()...)...), paging: q.paging(30)}
 	if page.Query != "" {
 		if err := q.read(func(tx registry.Tx) error { return q.find(tx, &page, false) }); err != nil {
 			return err
@@ -231,7 +231,7 @@ func (h *Handler) search(q *request) error {
 
 // suggest answers the first that is found, as a piece of HTML for the list below the search box.
 func (h *Handler) suggest(q *request) error {
-	page := searchPage{Query: q.text("q"), paging: paging{Number: 1, Size: 8}}
+	page := searchPage{Query: q.param("q"), paging: paging{Number: 1, Size: 8}}
 	if page.Query != "" {
 		if err := q.read(func(tx registry.Tx) error { return q.find(tx, &page, true) }); err != nil {
 			return err

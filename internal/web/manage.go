@@ -369,7 +369,7 @@ func (h *Handler) members(q *request) error {
 	if q.place.Group != nil && q.place.Group.Personal() {
 		return errNoPage
 	}
-	page := membersPage{Filter: q.text("filter"), paging: q.paging(50)}
+	page := membersPage{Filter: q.param("filter"), paging: q.paging(50)}
 	for _, level := range grantable {
 		if level <= q.place.Level {
 			page.Levels = append(page.Levels, level)

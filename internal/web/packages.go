@@ -56,7 +56,7 @@ func (p packagesPage) Toggled(column string) string {
 
 // packages lists the packages of a project, or those of the projects below a group that the person may read.
 func (h *Handler) packages(q *request) error {
-	page := packagesPage{Name: q.text("name"), Version: q.text("version"), Type: q.choice("type", append([]string{""}, typeNames()...)...),
+	page := packagesPage{Name: q.param("name"), Version: q.param("version"), Type: q.choice("type", append([]string{""}, typeNames()...)...),
 		Status: q.choice("status", "", "deprecated", "hidden"), Sort: q.choice("sort", sorts...), paging: q.paging(30)}
 	f := registry.PackageFilter{Type: registry.Type(page.Type), Version: page.Version, Statuses: registry.Listed, Limit: page.Size, Offset: page.Offset(), Viewer: q.who.Viewer()}
 	terms := strings.Fields(page.Name)

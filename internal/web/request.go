@@ -390,8 +390,8 @@ func (q *request) choice(name string, choices ...string) string {
 	return choices[0]
 }
 
-// text is a parameter of the query that holds text.
-func (q *request) text(name string) string {
+// param is a parameter of the query that holds text.
+func (q *request) param(name string) string {
 	text := strings.TrimSpace(strings.ToValidUTF8(q.URL.Query().Get(name), ""))
 	text = strings.ReplaceAll(text, "\x00", "")
 	return text[:min(len(text), 500)]
