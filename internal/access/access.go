@@ -68,7 +68,7 @@ type View struct {
 	revision int64
 	entries  atomic.Int64
 
-	callers  sync.Map // hash of the text of a token or session, as string → *Caller
+	callers  sync.Map // hash of the text of a token or session, [sha256.Size]byte → *Caller
 	projects sync.Map // id as int64, or lower-case path as string → *registry.Project
 	groups   sync.Map // the same → *registry.Group
 	users    sync.Map // id as int64 → *registry.User

@@ -2,6 +2,7 @@ package access
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/base64"
 	"net/http"
 	"slices"
@@ -80,12 +81,11 @@ func (v *View) holder(r *http.Request) (*Caller, error) {
 	if !given {
 		return anonymous, nil
 	}
-	unauthorized := registry.Errorf(registry.Unauthenticated, "401 Unauthorized")
 	if !registry.PlausibleToken(text) {
-		return nil, unauthorized
+		return nil, errAnonymous
 	}
 	hash := registry.HashToken(text)
-	caller, err := remember(v, &v.callers, string(hash), func(tx registry.Tx) (*Caller, error) {
+	caller, err := remember(v, &v.callers, [sha256.Size]byte(hash), func(tx registry.Tx) (*Caller, error) {
 		token, err := tx.TokenByHash(hash)
 		if err != nil {
 			return nil, err
@@ -97,7 +97,7 @@ func (v *View) holder(r *http.Request) (*Caller, error) {
 		return caller, err
 	})
 	if registry.KindOf(err) == registry.NotFound {
-		return nil, unauthorized
+		return nil, errAnonymous
 	}
 	if err != nil {
 		return nil, err
@@ -105,7 +105,7 @@ func (v *View) holder(r *http.Request) (*Caller, error) {
 	now := time.Now()
 	switch {
 	case caller.Token == nil: // the secret of a session is no token
-		return nil, unauthorized
+		return nil, errAnonymous
 	case caller.Token.Revoked:
 		return nil, &TokenError{registry.Unauthenticated, "invalid_token", "Token was revoked. You have to re-authorize from the user.", ""}
 	case !caller.Token.Active(now):
@@ -143,10 +143,10 @@ type sessionKey struct {
 // Browser is the person of a session, with all of their rights. It returns Unauthenticated for one that is over, or whose user
 // may not come in any more.
 func (v *View) Browser(r *http.Request, secret string) (*Caller, error) {
-	over := registry.Errorf(registry.Unauthenticated, "401 Unauthorized")
 	hash := registry.HashToken(secret)
+	key := [sha256.Size]byte(hash)
 	find := func() (*Caller, error) {
-		return remember(v, &v.callers, string(hash), func(tx registry.Tx) (*Caller, error) {
+		return remember(v, &v.callers, key, func(tx registry.Tx) (*Caller, error) {
 			session, err := tx.Session(hash)
 			if err != nil {
 				return nil, err
@@ -158,20 +158,20 @@ func (v *View) Browser(r *http.Request, secret string) (*Caller, error) {
 	now := time.Now()
 	caller, err := find()
 	if err == nil && caller.Session != nil && !now.Before(caller.Session.ExpiresAt) { // it may have been extended since
-		v.callers.Delete(string(hash))
+		v.callers.Delete(key)
 		caller, err = find()
 	}
 	switch {
 	case registry.KindOf(err) == registry.NotFound:
-		return nil, over
+		return nil, errAnonymous
 	case err != nil:
 		return nil, err
 	case caller.Session == nil, !now.Before(caller.Session.ExpiresAt), caller.User.State != registry.Active: // the text of a token is no session
-		return nil, over
+		return nil, errAnonymous
 	}
-	key := sessionKey{caller.Session.ID, caller.Session.CreatedAt}
-	if last, ok := v.gate.used.Load(key); !ok || now.Sub(last.(time.Time)) > time.Second {
-		v.gate.used.Store(key, now)
+	use := sessionKey{caller.Session.ID, caller.Session.CreatedAt}
+	if last, ok := v.gate.used.Load(use); !ok || now.Sub(last.(time.Time)) > time.Second {
+		v.gate.used.Store(use, now)
 	}
 	if actor := registry.ActorOf(r.Context()); actor != nil {
 		actor.UserID, actor.Name = caller.User.ID, caller.User.Username

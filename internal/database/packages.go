@@ -42,12 +42,10 @@ func (t *tx) EntryByID(id int64) (*registry.Entry, error) {
 }
 
 func (t *tx) SearchEntries(f registry.EntryFilter) (entries []*registry.Entry, total int, err error) {
-	c := entryConditions(f)
-	c.add("e.latest_id <> 0")
 	if !findable(f.Terms) {
 		return nil, 0, nil
 	}
-	t.contain(c, "e.search", f.Terms)
+	c := t.searched(f)
 	from, counted := " FROM entries e JOIN projects p ON p.id = e.project_id WHERE "+c.String(), "*"
 	if f.Once {
 		counted = "DISTINCT e.name"
@@ -58,13 +56,61 @@ func (t *tx) SearchEntries(f registry.EntryFilter) (entries []*registry.Entry, t
 			return nil, 0, err
 		}
 	}
+	n, order := len(c.args), byEntryName(f)
+	page := fmt.Sprintf(" LIMIT $%d OFFSET $%d", n+1, n+2)
 	if f.Once {
-		from = " FROM entries e WHERE e.id IN (SELECT MAX(e.id)" + from + " GROUP BY e.name)"
+		from, page = " FROM entries e WHERE e.id IN (SELECT MAX(e.id)"+from+" GROUP BY e.name ORDER BY "+order+page+")", ""
+	}
+	entries, err = list(t, scanEntry, "SELECT "+entryColumns+from+" ORDER BY "+order+", e.id"+page, append(c.args, f.Limit, f.Offset)...)
+	return entries, total, err
+}
+
+// searched are the conditions of a list of entries e of projects p.
+func (t *tx) searched(f registry.EntryFilter) *conditions {
+	c := entryConditions(f)
+	c.add("e.latest_id <> 0")
+	t.contain(c, "e.search", f.Terms)
+	switch {
+	case f.After != "" && f.Descending:
+		c.add("e.name < $?", f.After)
+	case f.After != "":
+		c.add("e.name > $?", f.After)
+	}
+	return c
+}
+
+func byEntryName(f registry.EntryFilter) string {
+	if f.Descending {
+		return "e.name DESC"
+	}
+	return "e.name"
+}
+
+func (t *tx) PageVersions(f registry.EntryFilter, without registry.Traits, listed bool) (packages []int64, total int, err error) {
+	if !findable(f.Terms) {
+		return nil, 0, nil
+	}
+	c := t.searched(f)
+	c.add("(k.traits & $?) = 0", without)
+	if listed {
+		c.add("k.status <> 1")
+	}
+	c.add(strings.ReplaceAll(installable+" AND "+withFiles, "p.", "k."))
+	from := " FROM entries e JOIN projects p ON p.id = e.project_id JOIN packages k ON k.entry_id = e.id WHERE " + c.String() + " GROUP BY e.name, k.version_key"
+	if !f.NoTotal {
+		err = t.each(func(row scanner) error { return row.Scan(&total) }, "SELECT COUNT(*) FROM (SELECT 1"+from+") counted", c.args...)
+		if err != nil || total == 0 {
+			return nil, 0, err
+		}
 	}
 	n := len(c.args)
-	entries, err = list(t, scanEntry, fmt.Sprintf("SELECT %s%s ORDER BY e.name, e.id LIMIT $%d OFFSET $%d", entryColumns, from, n+1, n+2),
-		append(c.args, f.Limit, f.Offset)...)
-	return entries, total, err
+	err = t.each(func(row scanner) error {
+		var id int64
+		err := row.Scan(&id)
+		packages = append(packages, id)
+		return err
+	}, fmt.Sprintf("SELECT MAX(k.id) AS newest%s ORDER BY %s, newest LIMIT $%d OFFSET $%d", from, byEntryName(f), n+1, n+2), append(c.args, f.Limit, f.Offset)...)
+	return packages, total, err
 }
 
 // entryConditions are those of entries e of projects p, but for the terms.

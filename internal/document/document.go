@@ -84,11 +84,27 @@ type Cache struct {
 }
 
 type document struct {
-	key                       Key
-	gzip                      []byte
-	plainTag, gzipTag         []string // header values, made once
+	key  Key
+	tag  string // of the key
+	gzip []byte
+	// The values of headers, made once.
+	plainTag, gzipTag         []string
 	plainLength, gzipLength   []string
 	contentType, lastModified []string
+}
+
+// newDocument is a document as far as its key says what it is.
+func newDocument(key Key) *document {
+	tag := key.tag()
+	return &document{key: key, tag: tag, plainTag: []string{`"` + tag + `"`}, gzipTag: []string{`"` + tag + `-gzip"`}}
+}
+
+// etag is the header's value for one of the two forms.
+func (d *document) etag(compressed bool) []string {
+	if compressed {
+		return d.gzipTag
+	}
+	return d.plainTag
 }
 
 // overhead is what a kept document costs besides its bytes, roughly.
@@ -111,42 +127,37 @@ func (c *Cache) Serve(w http.ResponseWriter, r *http.Request, request Request) e
 	header["Vary"] = vary
 	header["Cache-Control"] = cacheControl
 	compressed := acceptsGzip(r.Header)
+	doc := c.get(request.Key)
 	// Only the ETag is trusted: Last-Modified counts in seconds, in which two versions may have been published.
 	if match := r.Header["If-None-Match"]; len(match) > 0 {
-		tag := request.Key.tag()
-		if matches(match, tag) {
-			header["Etag"] = []string{quote(tag, compressed)}
+		tagged := doc
+		if tagged == nil {
+			tagged = newDocument(request.Key)
+		}
+		if matches(match, tagged.tag) {
+			header["Etag"] = tagged.etag(compressed)
 			w.WriteHeader(http.StatusNotModified)
 			return nil
 		}
 	}
-	doc := c.get(request.Key)
 	if doc == nil {
-		built, err, _ := c.builds.Do(request.Key.subject+"\x00"+request.Key.state, func() (any, error) {
-			if doc := c.get(request.Key); doc != nil {
-				return doc, nil
-			}
-			return c.build(context.WithoutCancel(r.Context()), request)
-		})
-		if err != nil {
+		var err error
+		if doc, err = c.await(r.Context(), request); err != nil {
 			return err
 		}
-		doc = built.(*document)
 	}
 	if slices.Contains(r.Header["If-None-Match"], "*") { // only now that there is a document
-		header["Etag"] = doc.plainTag
-		if compressed {
-			header["Etag"] = doc.gzipTag
-		}
+		header["Etag"] = doc.etag(compressed)
 		w.WriteHeader(http.StatusNotModified)
 		return nil
 	}
 	header["Content-Type"] = doc.contentType
 	header["Last-Modified"] = doc.lastModified
+	header["Etag"] = doc.etag(compressed)
 	if compressed {
-		header["Etag"], header["Content-Length"], header["Content-Encoding"] = doc.gzipTag, doc.gzipLength, gzipEncoding
+		header["Content-Length"], header["Content-Encoding"] = doc.gzipLength, gzipEncoding
 	} else {
-		header["Etag"], header["Content-Length"] = doc.plainTag, doc.plainLength
+		header["Content-Length"] = doc.plainLength
 	}
 	if r.Method == http.MethodHead {
 		return nil
@@ -161,6 +172,20 @@ func (c *Cache) Serve(w http.ResponseWriter, r *http.Request, request Request) e
 	}
 	io.Copy(w, plain)
 	return nil
+}
+
+// await builds a document, or waits for whoever builds it already.
+func (c *Cache) await(ctx context.Context, request Request) (*document, error) {
+	built, err, _ := c.builds.Do(request.Key.subject+"\x00"+request.Key.state, func() (any, error) {
+		if doc := c.get(request.Key); doc != nil {
+			return doc, nil
+		}
+		return c.build(context.WithoutCancel(ctx), request)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return built.(*document), nil
 }
 
 func (c *Cache) build(ctx context.Context, request Request) (*document, error) {
@@ -178,16 +203,11 @@ func (c *Cache) build(ctx context.Context, request Request) (*document, error) {
 	if err := zip.Close(); err != nil {
 		return nil, err
 	}
-	tag := built.Key.tag()
-	doc := &document{
-		key:          built.Key,
-		gzip:         bytes.Clone(buffer.Bytes()), // without the buffer's spare room
-		plainTag:     []string{quote(tag, false)},
-		gzipTag:      []string{quote(tag, true)},
-		plainLength:  []string{strconv.FormatInt(counter.n, 10)},
-		contentType:  []string{request.ContentType},
-		lastModified: []string{built.Modified.UTC().Format(http.TimeFormat)},
-	}
+	doc := newDocument(built.Key)
+	doc.gzip = bytes.Clone(buffer.Bytes()) // without the buffer's spare room
+	doc.plainLength = []string{strconv.FormatInt(counter.n, 10)}
+	doc.contentType = []string{request.ContentType}
+	doc.lastModified = []string{built.Modified.UTC().Format(http.TimeFormat)}
 	doc.gzipLength = []string{strconv.Itoa(len(doc.gzip))}
 	c.put(doc)
 	return doc, nil
@@ -260,13 +280,6 @@ func Expand(w io.Writer, fragment []byte, prefix string) error {
 		}
 		fragment = fragment[at+1:]
 	}
-}
-
-func quote(tag string, compressed bool) string {
-	if compressed {
-		return `"` + tag + `-gzip"`
-	}
-	return `"` + tag + `"`
 }
 
 // matches tells whether an If-None-Match names the document in either form: its content is the same.

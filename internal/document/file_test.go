@@ -30,7 +30,7 @@ func TestServeFile(t *testing.T) {
 	if err := staged.Commit(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	file := &registry.File{Name: "pack-1.0.0.tgz", Digests: staged.Digests()}
+	file := &registry.File{ID: 1, Name: "pack-1.0.0.tgz", Digests: staged.Digests()}
 	tag := `"` + file.SHA256 + `"`
 
 	for _, test := range []struct {

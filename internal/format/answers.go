@@ -48,7 +48,7 @@ type ParamError string
 
 func (e ParamError) Error() string { return string(e) }
 
-// Limited is a reader that returns Err, of kind TooLarge, beyond Left bytes.
+// Limited is a reader that returns Err beyond Left bytes.
 type Limited struct {
 	io.Reader
 	Left int64

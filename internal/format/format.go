@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"net/http"
 	"slices"
+	"strconv"
+	"strings"
 
 	"packhouse/internal/access"
 	"packhouse/internal/registry"
@@ -209,7 +211,7 @@ func (f *Finder) project(r *http.Request, c *Caller, id string, action access.Ac
 	if err == nil {
 		err = c.View.Authorize(c.Caller, p, action)
 	}
-	if err == nil {
+	if _, isNumber := Number(id); err == nil && !isNumber {
 		err = access.Moved(r, f.BaseURL(r), id, p)
 	}
 	return p, err
@@ -283,6 +285,21 @@ func WriteJSON(w http.ResponseWriter, status int, value any) error {
 	w.WriteHeader(status)
 	w.Write(text)
 	return nil
+}
+
+// MediaRange reads one part of an Accept header (RFC 9110, 12.5.1): a media type or wildcard in lower case, and its
+// weight, which is 1 unless a "q" says otherwise.
+func MediaRange(part string) (kind string, weight float64) {
+	kind, parameters, _ := strings.Cut(part, ";")
+	weight = 1
+	for parameter := range strings.SplitSeq(parameters, ";") {
+		if q, ok := strings.CutPrefix(strings.ToLower(strings.TrimSpace(parameter)), "q="); ok {
+			if parsed, err := strconv.ParseFloat(q, 64); err == nil {
+				weight = parsed
+			}
+		}
+	}
+	return strings.ToLower(strings.TrimSpace(kind)), weight
 }
 
 // Number tells whether an :id is a number, and which.

@@ -49,8 +49,7 @@ var ErrClaimed = Errorf(Conflict, "packages with the same name and version are t
 
 // KindOf tells the kind of err: that of the first *Error in its chain, otherwise Fault.
 func KindOf(err error) Kind {
-	var e *Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*Error](err); ok {
 		return e.Kind
 	}
 	return Fault
@@ -58,8 +57,7 @@ func KindOf(err error) Kind {
 
 // MessageOf is the sentence of err that may be shown to the caller, or "" where there is none.
 func MessageOf(err error) string {
-	var e *Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*Error](err); ok {
 		return e.Message
 	}
 	return ""

@@ -196,8 +196,13 @@ type Tx interface {
 	Dependents(t Type, name string, viewer Viewer, limit int) (entries []*Entry, total int, err error)
 	Entry(project int64, t Type, name string) (*Entry, error)
 	EntryByID(id int64) (*Entry, error)
-	// SearchEntries lists entries that have a latest version, by name, and their total number, which is 0 where the filter says NoTotal.
+	// SearchEntries lists entries that have a latest version, by name, and their total number, which is 0 where the filter
+	// says NoTotal.
 	SearchEntries(EntryFilter) (entries []*Entry, total int, err error)
+	// PageVersions lists the versions of such entries that a client may install, as ids of packages: by name, and the oldest
+	// first; and their total number. Those with one of the traits, and with listed the hidden ones, are not among them. Where
+	// entries of several projects hold one version, the newest package stands for it.
+	PageVersions(f EntryFilter, without Traits, listed bool) (packages []int64, total int, err error)
 	// ProjectRevisions are the projects with entries that a filter selects, terms and pages aside, by id: in place of a
 	// revision, the sum of all their entries', which grows with each change of any of them.
 	ProjectRevisions(EntryFilter) ([]Revision, error)
@@ -502,9 +507,12 @@ type EntryFilter struct {
 	Names   []string // it has one of them; none: any
 	Once    bool     // of the entries of several projects with one name only the newest
 	Terms   []string // each must occur in the name or words, without regard to case
-	NoTotal bool
-	Limit   int
-	Offset  int
+
+	After      string // names that come behind this one; "": all
+	Descending bool   // by name
+	NoTotal    bool
+	Limit      int
+	Offset     int
 }
 
 // ProjectSymbol is a symbol and the project that has it.

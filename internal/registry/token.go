@@ -4,7 +4,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"hash/crc32"
-	"math/big"
+	"slices"
 	"strings"
 )
 
@@ -35,10 +35,17 @@ func NewTokenText(kind TokenKind) string {
 	return text + tokenChecksum(text)
 }
 
+// checkDigits are those of the checksum.
+const checkDigits = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
 func tokenChecksum(text string) string {
-	sum := big.NewInt(int64(crc32.ChecksumIEEE([]byte(text)))).Text(62)
-	// big.Int counts 0-9a-zA-Z; any fixed alphabet does, since the sum is only compared with itself.
-	return strings.Repeat("0", checkLength-len(sum)) + sum
+	sum := crc32.ChecksumIEEE([]byte(text))
+	var check [checkLength]byte
+	for i := range slices.Backward(check[:]) {
+		check[i] = checkDigits[sum%62]
+		sum /= 62
+	}
+	return string(check[:])
 }
 
 // PlausibleToken tells whether text can be a token at all: one with our prefix must carry its checksum, so that a

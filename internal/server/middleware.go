@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -17,6 +18,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"packhouse/internal/registry"
@@ -27,20 +29,20 @@ import (
 // what is left of a body that was refused.
 func (s *Server) handler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		began := time.Now()
-		id := requestID(r)
-		actor := &registry.Actor{}
-		r = r.WithContext(registry.WithActor(context.WithValue(r.Context(), requestIDKey{}, id), actor))
+		response := &response{ResponseWriter: w, began: time.Now(), id: [1]string{requestID(r)}}
+		if r.ProtoMajor == 1 { // later ones have many answers under way on one connection
+			response.conn, _ = r.Context().Value(connKey{}).(syscall.RawConn)
+		}
+		r = r.WithContext(registry.WithActor(context.WithValue(r.Context(), responseKey{}, response), &response.actor))
 		header := w.Header()
-		header["X-Request-Id"] = []string{id}
+		header["X-Request-Id"] = response.id[:]
 		header["X-Content-Type-Options"] = nosniff
 		header["X-Frame-Options"] = sameOrigin
-		response := &response{ResponseWriter: w, began: began}
 		if r.ContentLength != 0 {
 			r.Body = &patientBody{r.Body, http.NewResponseController(w)}
 		}
 		s.trustProxy(r)
-		actor.Address = registry.HostOf(r.RemoteAddr)
+		response.actor.Address = registry.HostOf(r.RemoteAddr)
 		s.metrics.inFlight.Inc()
 		defer func() {
 			failure := recover()
@@ -52,7 +54,7 @@ func (s *Server) handler() http.Handler {
 			}
 			s.metrics.inFlight.Dec()
 			s.answered.Add(1)
-			s.account(r, response, time.Since(began))
+			s.account(r, response, time.Since(response.began))
 			if failure != nil && response.status != http.StatusInternalServerError {
 				panic(http.ErrAbortHandler) // the answer is cut off; the client must see that
 			}
@@ -128,6 +130,9 @@ func cleanPath(r *http.Request) error {
 			return errPath
 		}
 		r.URL.Path, r.URL.RawPath = plain, escaped
+		if plain == escaped {
+			r.URL.RawPath = "" // as url.Parse leaves it
+		}
 	}
 	if !strings.HasPrefix(escaped, "/") {
 		return errPath
@@ -191,12 +196,49 @@ const (
 	answerChunk    = 4 << 20  // bytes
 )
 
-// response notes what was answered.
+const (
+	writeBuffer = 4 << 10   // bytes of an answer, header included, that net/http collects before it writes to the connection
+	mostCorked  = 256 << 10 // bytes of a body; in a longer one a packet more or less is nothing
+)
+
+// response notes what was answered, and holds what else a request needs of its own, so that all of it is one allocation.
 type response struct {
 	http.ResponseWriter
 	began  time.Time
+	id     [1]string       // of the request, as a header's value
+	actor  registry.Actor  // who asks
+	conn   syscall.RawConn // nil: unknown, or shared with other answers
 	status int
 	bytes  int64
+}
+
+type responseKey struct{}
+
+type connKey struct{}
+
+// withConn lets requests find their connection, also below TLS. It is the server's ConnContext.
+func withConn(ctx context.Context, c net.Conn) context.Context {
+	if outer, ok := c.(*tls.Conn); ok {
+		c = outer.NetConn()
+	}
+	if tcp, ok := c.(*net.TCPConn); ok {
+		if raw, err := tcp.SyscallConn(); err == nil {
+			return context.WithValue(ctx, connKey{}, raw)
+		}
+	}
+	return ctx
+}
+
+// cork begins to write a body of so many bytes at most, and returns whether uncork has to end it. Between the two, header and
+// body, which net/http writes one after the other, come together in as few packets as they fill. nginx calls it
+// tcp_nopush.
+func (w *response) cork(bytes int64) bool {
+	return w.conn != nil && bytes <= mostCorked && w.conn.Control(corkOn) == nil
+}
+
+func (w *response) uncork() {
+	w.ResponseWriter.(http.Flusher).Flush() // what net/http would only write when the handler has returned; of a body, that is the end
+	w.conn.Control(corkOff)                 // an error is the connection's end, which the next write tells
 }
 
 func (w *response) WriteHeader(status int) {
@@ -210,13 +252,19 @@ func (w *response) Write(p []byte) (int, error) {
 	if w.status == 0 {
 		w.status = http.StatusOK
 	}
-	if len(p) > answerChunk || time.Since(w.began) > answerPatience/2 {
+	if len(p) > answerChunk || w.late() {
 		w.extend(int64(len(p)))
+	}
+	if len(p) > writeBuffer && w.cork(int64(len(p))) {
+		defer w.uncork()
 	}
 	n, err := w.ResponseWriter.Write(p)
 	w.bytes += int64(n)
 	return n, err
 }
+
+// late tells whether the time that an answer has without extend is half over.
+func (w *response) late() bool { return time.Since(w.began) > answerPatience/2 }
 
 // extend lets the client take so many bytes more.
 func (w *response) extend(bytes int64) {
@@ -232,8 +280,13 @@ func (w *response) ReadFrom(r io.Reader) (total int64, err error) {
 	if !ok {
 		limited = &io.LimitedReader{R: r, N: math.MaxInt64}
 	}
+	if w.cork(limited.N) {
+		defer w.uncork()
+	}
 	for err == nil {
-		w.extend(answerChunk)
+		if limited.N > answerChunk || w.late() {
+			w.extend(answerChunk)
+		}
 		// A LimitedReader of a file, not one of another LimitedReader: that is as far as sendfile looks.
 		chunk := &io.LimitedReader{R: limited.R, N: min(limited.N, answerChunk)}
 		var n int64
@@ -301,8 +354,6 @@ func (s *Server) isProxy(address string) bool {
 	return err == nil && slices.ContainsFunc(s.config.TrustedProxies, func(p netip.Prefix) bool { return p.Contains(host.Addr().Unmap()) })
 }
 
-type requestIDKey struct{}
-
 // goodID is what we take over from a proxy in front.
 var goodID = regexp.MustCompile(`^[0-9A-Za-z._-]{1,64}$`)
 
@@ -330,8 +381,8 @@ func NewLogger(w io.Writer, format, level string) (*slog.Logger, error) {
 type withID struct{ slog.Handler }
 
 func (h withID) Handle(ctx context.Context, record slog.Record) error {
-	if id, ok := ctx.Value(requestIDKey{}).(string); ok {
-		record.AddAttrs(slog.String("request_id", id))
+	if response, ok := ctx.Value(responseKey{}).(*response); ok {
+		record.AddAttrs(slog.String("request_id", response.id[0]))
 	}
 	return h.Handler.Handle(ctx, record)
 }

@@ -19,20 +19,22 @@ func init() {
 	})
 }
 
-func pypiRows() (rows []row) {
-	indexed := func(id identity, s *site) int { // of a group
-		switch {
-		case id.refused != 0:
-			return id.refused
-		case !id.known(s) && id.nobody():
-			return http.StatusUnauthorized
-		case !id.known(s):
-			return http.StatusNotFound
-		case !id.can("api", "read_api", "read_package_registry", "write_package_registry"):
-			return http.StatusForbidden
-		}
-		return http.StatusOK
+// indexed is who reads what lists the packages of a group.
+func indexed(id identity, s *site) int {
+	switch {
+	case id.refused != 0:
+		return id.refused
+	case !id.known(s) && id.nobody():
+		return http.StatusUnauthorized
+	case !id.known(s):
+		return http.StatusNotFound
+	case !id.can("api", "read_api", "read_package_registry", "write_package_registry"):
+		return http.StatusForbidden
 	}
+	return http.StatusOK
+}
+
+func pypiRows() (rows []row) {
 	for _, prefix := range []struct {
 		kind
 		pattern       string

@@ -300,7 +300,7 @@ func (s *site) level(level int) int {
 
 func TestMatrix(t *testing.T) {
 	w := own(t, harness.Config{Args: []string{"--log-requests", "errors"}})
-	rows := slices.Concat(serverRows(), pageRows(), apiRows(), peopleRows(), packageRows(), npmRows(), policyRows(), upkeepRows(), placeRows(), pypiRows())
+	rows := slices.Concat(serverRows(), pageRows(), apiRows(), peopleRows(), packageRows(), npmRows(), policyRows(), upkeepRows(), placeRows(), pypiRows(), nugetRows())
 	w.sub("every route has a row", func(w *world) {
 		unknown := map[string]bool{}
 		for _, r := range rows {

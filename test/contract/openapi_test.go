@@ -152,7 +152,7 @@ func (d *openAPI) holds(method, path string, head bool, a *answer) error {
 }
 
 // protocols are the paths of package managers, which the document leaves to them.
-var protocols = regexp.MustCompile(`/packages/(npm|pypi)(/|$)`)
+var protocols = regexp.MustCompile(`/packages/(npm|nuget|pypi)(/|$)`)
 
 var paging = regexp.MustCompile(`^(X-Page|X-Per-Page|X-Prev-Page|X-Next-Page|X-Total|X-Total-Pages|Link)$`)
 

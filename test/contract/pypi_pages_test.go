@@ -590,7 +590,7 @@ func TestPyPIMany(t *testing.T) {
 			if err := tx.CreatePackage(pkg); err != nil {
 				return err
 			}
-			if err := tx.SetLatest(entry.ID, pkg.ID); err != nil {
+			if err := tx.SetLatest(entry.ID, pkg.ID, 1); err != nil {
 				return err
 			}
 		}

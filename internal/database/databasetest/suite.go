@@ -99,6 +99,7 @@ func Run(t *testing.T, open func(t *testing.T) registry.Store) {
 		{"too many files", testTooManyFiles},
 
 		{"search", testSearch},
+		{"lists by name", testNames},
 		{"search terms", testSearchTerms},
 		{"search visibility", testSearchVisibility},
 

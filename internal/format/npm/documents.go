@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"io"
-	"mime"
 	"net/http"
 	"slices"
 	"strconv"
@@ -13,6 +12,7 @@ import (
 	"time"
 
 	"packhouse/internal/document"
+	"packhouse/internal/format"
 	"packhouse/internal/registry"
 )
 
@@ -124,20 +124,18 @@ func (h *Handler) packument(w http.ResponseWriter, q *request, name string) erro
 
 // wantsAbbreviated tells whether Accept (RFC 9110, 12.5.1) puts the abbreviated form before, or level with, the full one.
 func wantsAbbreviated(header http.Header) bool {
-	quality := map[string]float64{}
+	var short, whole float64
 	for _, line := range header["Accept"] {
 		for part := range strings.SplitSeq(line, ",") {
-			kind, parameters, err := mime.ParseMediaType(part)
-			if err != nil {
-				continue
-			}
-			quality[kind] = 1
-			if q, given := parameters["q"]; given {
-				quality[kind], _ = strconv.ParseFloat(q, 64)
+			switch kind, weight := format.MediaRange(part); kind {
+			case abbreviatedType:
+				short = weight
+			case "application/json":
+				whole = weight
 			}
 		}
 	}
-	return quality[abbreviatedType] > 0 && quality[abbreviatedType] >= quality["application/json"]
+	return short > 0 && short >= whole
 }
 
 // build writes a packument from one snapshot: the versions' fragments joined, and what belongs to the name.

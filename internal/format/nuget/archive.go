@@ -94,11 +94,11 @@ func openPackage(r io.ReaderAt, size int64) (*packageFile, error) {
 }
 
 // entryPath is the path of a file in the package: the names of entries are escaped as in URIs (ECMA-376-2, Open Packaging
-// Conventions).
+// Conventions), and NuGet 2 may have escaped the backslashes of a .nuspec that was written on Windows.
 func entryPath(member *zip.File) string {
 	if strings.Contains(member.Name, "%") {
 		if name, err := url.PathUnescape(member.Name); err == nil {
-			return name
+			return strings.ReplaceAll(name, `\`, "/")
 		}
 	}
 	return member.Name

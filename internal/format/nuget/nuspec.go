@@ -25,7 +25,8 @@ const (
 	maxNuspec = 4 << 20 // bytes, as GitLab
 	// maxManifest is what is kept of it, in bytes of JSON: every document of the package's name has it.
 	maxManifest = 256 << 10
-	maxDepth    = 32 // of elements in elements
+	maxDepth    = 32     // of elements in elements
+	maxElements = 50_000 // those that are not read count too
 	// maxAttributes bounds the equals signs, of which every attribute has one: the parser keeps all attributes of an element.
 	maxAttributes = 50_000
 	maxURL        = 4000 // bytes
@@ -98,9 +99,10 @@ func charset(label string, in io.Reader) (io.Reader, error) {
 
 // nuspecReader goes through the elements of a .nuspec. Every method that is given an element reads to its end.
 type nuspecReader struct {
-	d     *xml.Decoder
-	depth int
-	m     manifest
+	d        *xml.Decoder
+	depth    int
+	elements int
+	m        manifest
 
 	space       string            // namespace of metadata
 	values      map[string]string // of the elements in metadata that hold only text, by their name in lower case
@@ -122,6 +124,9 @@ func (r *nuspecReader) next() (xml.Token, error) {
 		case xml.StartElement:
 			if r.depth++; r.depth > maxDepth {
 				return nil, registry.Errorf(registry.Invalid, "The nuspec has elements that are more than %d deep", maxDepth)
+			}
+			if r.elements++; r.elements > maxElements {
+				return nil, invalid("The nuspec has too many elements")
 			}
 			return token, nil
 		case xml.EndElement:

@@ -17,7 +17,7 @@ import (
 // Errors of a push, in GitLab's words.
 var (
 	errDuplicate = registry.Errorf(registry.Conflict, "A package with the same name and version already exists")
-	errTooLarge  = registry.Errorf(registry.TooLarge, "400 Bad request - File is too large")
+	errTooLarge  = registry.Errorf(registry.Invalid, "400 Bad request - File is too large")
 )
 
 // Kinds of fragments besides those of documents.go: small files of a package, as they are in it.
@@ -99,7 +99,7 @@ func (h *Handler) receive(q *request) (c *format.Caller, project *registry.Proje
 	if q.ContentLength > maxFile+1<<20 { // boundaries and headers of parts are a little
 		return nil, nil, nil, errTooLarge
 	}
-	parts, err := q.MultipartReader()
+	parts, err := formOf(q.Request)
 	if err != nil {
 		return nil, nil, nil, format.ParamError("package is missing")
 	}

@@ -87,6 +87,21 @@ func (r versionRange) String() string {
 	return b.String()
 }
 
+// contains tells whether a version will do.
+func (r versionRange) contains(v version) bool {
+	if r.min != nil {
+		if c := v.compare(*r.min); c < 0 || c == 0 && !r.minIn {
+			return false
+		}
+	}
+	if r.max != nil {
+		if c := v.compare(*r.max); c > 0 || c == 0 && !r.maxIn {
+			return false
+		}
+	}
+	return true
+}
+
 // semVer2 tells whether a bound can be read only by clients that know SemVer 2.
 func (r versionRange) semVer2() bool {
 	return r.min != nil && r.min.semVer2() || r.max != nil && r.max.semVer2()

@@ -51,6 +51,7 @@ func (h *Handler) Routes(handle func(pattern string, handler http.Handler)) {
 	route("PUT "+project+"/symbolpackage", h.pushSymbols)
 	route("DELETE "+project+"/{name}/{version}", h.remove)
 	route("POST "+project+"/{name}/{version}", h.relist)
+	h.v2Routes(route, project, group)
 }
 
 // request is a request below one of the prefixes.

@@ -33,8 +33,8 @@ const (
 // eachSymbol calls f for each portable PDB of the .snupkg r of size bytes, in constant memory: name is its path in the
 // package, content its bytes. Windows PDBs are left out, as GitLab does: they have no checksum to ask for them by.
 //
-// Errors: Invalid for a package that is none, is no symbol package, has no portable PDB or more than maxSymbols, or a .pdb
-// that is no PDB; those of r and of f as they are. f may have been called before.
+// Errors: Invalid for what is no zip archive, has no portable PDB or more than maxSymbols, or a .pdb that is no PDB; those of
+// r and of f as they are. f may have been called before. The .nuspec is not looked at: see readPackage.
 func eachSymbol(r io.ReaderAt, size int64, f func(name string, s symbol, content io.Reader) error) error {
 	p, err := openPackage(r, size)
 	if err != nil {
@@ -188,14 +188,14 @@ func checkSymbols(r io.ReaderAt, size int64, symbols map[string]symbol) error {
 	if err != nil {
 		return err
 	}
-	stems := make(map[string]string, len(symbols)) // path of each PDB in lower case, without its extension
+	beside := map[string][]string{} // PDBs by their paths without extension, which Windows takes for one in any spelling
 	for name := range symbols {
-		stems[stem(name)] = name
+		beside[stem(name)] = append(beside[stem(name)], name)
 	}
 	for _, member := range p.File {
 		image := entryPath(member)
-		name, ok := stems[stem(image)]
-		if extension := strings.ToLower(path.Ext(image)); !ok || extension != ".dll" && extension != ".exe" {
+		names := beside[stem(image)]
+		if extension := strings.ToLower(path.Ext(image)); names == nil || extension != ".dll" && extension != ".exe" {
 			continue
 		}
 		reader := &memberReader{p: p, member: member}
@@ -204,16 +204,24 @@ func checkSymbols(r io.ReaderAt, size int64, symbols map[string]symbol) error {
 		if err != nil {
 			return err
 		}
-		s := symbols[name]
-		switch {
-		case info.Signature == "":
-		case info.Signature != s.Signature:
-			return registry.Errorf(registry.Invalid, "the PDB %.255q is not of the build of %.255q in the package: its signature is %s, not %s",
-				name, image, s.Signature, info.Signature)
-		case len(info.Checksums) > 0 && !slices.Contains(info.Checksums, s.Checksum):
-			return registry.Errorf(registry.Invalid, "the PDB %.255q has another checksum than %.255q in the package names: it was changed after the build",
-				name, image)
+		for _, name := range names {
+			if err := info.match(image, name, symbols[name]); err != nil {
+				return err
+			}
 		}
+	}
+	return nil
+}
+
+// match compares what an image says with the PDB of a name.
+func (d debugInfo) match(image, name string, s symbol) error {
+	switch {
+	case d.Signature != "" && d.Signature != s.Signature:
+		return registry.Errorf(registry.Invalid, "the PDB %.255q is not of the build of %.255q in the package: its signature is %s, not %s",
+			name, image, s.Signature, d.Signature)
+	case d.Signature != "" && len(d.Checksums) > 0 && !slices.Contains(d.Checksums, s.Checksum):
+		return registry.Errorf(registry.Invalid, "the PDB %.255q has another checksum than %.255q in the package names: it was changed after the build",
+			name, image)
 	}
 	return nil
 }

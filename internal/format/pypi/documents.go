@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -36,16 +35,7 @@ func mediaType(header http.Header) string {
 	var weights, specific [len(mediaTypes)]float64 // specific: of the range that gave the weight; the most specific counts
 	for _, line := range header["Accept"] {
 		for part := range strings.SplitSeq(line, ",") {
-			accepted, parameters, _ := strings.Cut(part, ";")
-			accepted = strings.ToLower(strings.TrimSpace(accepted))
-			weight := 1.0
-			for parameter := range strings.SplitSeq(parameters, ";") {
-				if q, ok := strings.CutPrefix(strings.ToLower(strings.TrimSpace(parameter)), "q="); ok {
-					if parsed, err := strconv.ParseFloat(q, 64); err == nil {
-						weight = parsed
-					}
-				}
-			}
+			accepted, weight := format.MediaRange(part)
 			accepted = strings.Replace(accepted, "simple.latest+", "simple.v1+", 1)
 			for i, kind := range mediaTypes {
 				family, _, _ := strings.Cut(kind, "/")

@@ -1,0 +1,42 @@
+package nuget
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/iotest"
+)
+
+// Forms as clients end them, in pieces of any size.
+func TestFormEnds(t *testing.T) {
+	for _, content := range []string{"", "x", "a\nb", "ends in a line\r\n", strings.Repeat("0123456789\n--BB-", 9000)} {
+		for end, whole := range map[string]bool{"\r\n--BB--\r\n": true, "\r\n--BB--": true, "\n--BB--": true, "\n--BB--\r\n": true, "": false, "\r\n--B": false} {
+			for name, in := range map[string]func(io.Reader) io.Reader{"whole": func(r io.Reader) io.Reader { return r }, "bytes": iotest.OneByteReader, "halves": iotest.HalfReader, "with the error": iotest.DataErrReader} {
+				body := "--BB\r\nContent-Disposition: form-data; name=\"package\"; filename=\"x\"\r\n\r\n" + content + end
+				r := &http.Request{Header: http.Header{"Content-Type": {"multipart/form-data; boundary=BB"}}, Body: io.NopCloser(in(strings.NewReader(body)))}
+				form, err := formOf(r)
+				if err != nil {
+					t.Fatal(err)
+				}
+				part, err := form.NextRawPart()
+				if err != nil {
+					t.Fatal(err)
+				}
+				got, err := io.ReadAll(part)
+				if whole && (err != nil || !bytes.Equal(got, []byte(content))) || !whole && err == nil {
+					t.Errorf("%.20q with %q, %s: %.40q, %v", content, end, name, got, err)
+				}
+				if _, err := form.NextRawPart(); whole && err != io.EOF {
+					t.Errorf("%.20q with %q, %s: then %v", content, end, name, err)
+				}
+			}
+		}
+	}
+	for _, kind := range []string{"", "application/zip", "multipart/form-data", "multipart/form-data; boundary="} {
+		if _, err := formOf(&http.Request{Header: http.Header{"Content-Type": {kind}}}); err == nil {
+			t.Errorf("%q is a form", kind)
+		}
+	}
+}

@@ -1,0 +1,6 @@
+//go:build !linux
+
+package server
+
+func corkOn(uintptr)  {}
+func corkOff(uintptr) {}
