@@ -29,7 +29,11 @@ func (a *answer) into(value any) error { return json.Unmarshal(a.body.Bytes(), v
 
 // apiRequest is a request for the REST API by the person of the session.
 func (q *request) apiRequest(method, path string, form url.Values) (*http.Request, error) {
-	r, err := http.NewRequestWithContext(access.WithSession(q.Context(), q.secret), method, q.base+"/api/v4"+path, strings.NewReader(form.Encode()))
+	ctx := q.Context()
+	if q.who.Session != nil {
+		ctx = access.WithSession(ctx, q.secret)
+	}
+	r, err := http.NewRequestWithContext(ctx, method, q.base+"/api/v4"+path, strings.NewReader(form.Encode()))
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"strings"
 
 	"packhouse/internal/access"
 	"packhouse/internal/registry"
@@ -21,7 +22,7 @@ type overviewPage struct {
 // overview is the first page of a project, a group, or a user.
 func (h *Handler) overview(q *request) error {
 	p := &q.place
-	if p.Group != nil && !p.Group.Personal() && q.URL.Path == "/"+p.FullPath() {
+	if p.Group != nil && !p.Group.Personal() && strings.EqualFold(q.URL.Path, "/"+p.FullPath()) {
 		q.redirect(p.Path())
 		return nil
 	}

@@ -188,7 +188,6 @@ const policy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src
 
 func secure(header http.Header) {
 	header.Set("Content-Security-Policy", policy)
-	header.Set("X-Frame-Options", "DENY")
 	header.Set("Referrer-Policy", "same-origin")
 	header.Set("Cross-Origin-Opener-Policy", "same-origin")
 	header.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=()")

@@ -170,6 +170,15 @@ func stands(level int) func(identity, *site) int {
 	}
 }
 
+// below is the same in something that was made in the group: members of something else there are nobody.
+func below(level int) func(identity, *site) int {
+	return func(id identity, s *site) int {
+		id = id.who()
+		id.inside = 0
+		return stands(level)(identity{browser: &id}, s)
+	}
+}
+
 // changes is for those who delete and yank packages.
 func changes(id identity, s *site) int {
 	switch status := stands(40)(id, s); {
@@ -392,7 +401,7 @@ func pageRows() []row {
 	)
 	for _, archived := range []bool{true, false} {
 		verb := map[bool]string{true: "archive", false: "unarchive"}[archived]
-		rows = append(rows, row{pattern: "POST /{place}/-/" + verb, does: verb + "s a project", at: inGroups, page: true, want: stands(50), try: func(w *world, s *site, _ *caller) attempt {
+		rows = append(rows, row{pattern: "POST /{place}/-/" + verb, does: verb + "s a project", at: inGroups, page: true, want: below(50), try: func(w *world, s *site, _ *caller) attempt {
 			p := w.project(s.group, s.visibility)
 			path := of(p)
 			w.ask(w.root(), "POST", path+"/"+map[bool]string{true: "unarchive", false: "archive"}[archived]).must(w, 201)
@@ -509,9 +518,7 @@ func pageRows() []row {
 				}
 				return attempt{form(strings.Replace(prefix, "{place}", full, 1)+does, fields), func(w *world) bool { return (w.says(path, "marked_for_deletion_on") == "") == restore }}
 			}, want: func(id identity, s *site) int {
-				id = id.who()
-				id.inside = 0 // in such a place, members of something else below the group are nobody
-				status := stands(50)(identity{browser: &id}, s)
+				status := below(50)(id, s)
 				if restore && status == http.StatusForbidden {
 					return http.StatusNotFound // what is marked only its owners know
 				}
