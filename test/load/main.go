@@ -147,6 +147,7 @@ var steps = []step{
 	{"pypi-install", pypiInstall},
 	{"quiet", quiet},
 	{"lists", lists},
+	{"pages", pages},
 }
 
 func stepNames() (names []string) {
