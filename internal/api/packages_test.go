@@ -99,7 +99,7 @@ func TestPackageListsInAFewQueries(t *testing.T) {
 		w.publish(project, fmt.Sprintf("pack%d", i), registry.Default, func(p *registry.Package) { p.PipelineID, p.CreatorID = pipeline.ID, pipeline.UserID })
 		w.publish(w.ids["hammer"], fmt.Sprintf("pack%d", i), registry.Default, func(p *registry.Package) { p.PipelineID = pipeline.ID })
 	}
-	for _, path := range []string{fmt.Sprintf("/projects/%d/packages", w.ids["hammer"]), "/groups/acme/packages"} {
+	for _, path := range []string{fmt.Sprintf("/projects/%d/packages?", w.ids["hammer"]), "/groups/acme/packages?", "/groups/acme/packages?order_by=project_path&"} {
 		for _, who := range []string{"mara", "gina", "root", "job", "d-group"} {
 			if who == "d-group" {
 				w.tokens[who] = w.str("olga", "/groups/acme/deploy_tokens", "name=ci&scopes[]=read_package_registry", "token")
@@ -108,7 +108,7 @@ func TestPackageListsInAFewQueries(t *testing.T) {
 				// Each change of access lets the views of the rights forget all that they knew.
 				w.make("root", "/groups", fmt.Sprintf("name=x&path=x%d%s%d", size, who, len(path)))
 				before := db.Queries()
-				a := w.do(who, "GET", fmt.Sprintf("%s?per_page=%d", path, size), "")
+				a := w.do(who, "GET", fmt.Sprintf("%sper_page=%d", path, size), "")
 				var list []map[string]any
 				if err := json.Unmarshal(a.Body.Bytes(), &list); err != nil || a.Code != http.StatusOK || len(list) == 0 || who != "job" && len(list) != size {
 					t.Fatalf("%s as %s: %d %.300s", path, who, a.Code, a.Body.Bytes())

@@ -146,15 +146,16 @@ func listName(i int) (kind string, number int, name string) {
 	return "npm", 2, fmt.Sprintf("@acme/%s-%d", word, i)
 }
 
-// write writes what publishing the packages writes: versions of all names by turns, and one package a second.
+// write writes what publishing the packages writes: versions of all names by turns, and one package a second. Each turn is
+// a transaction: in one alone, PostgreSQL could not use again what the turn before has left of the numbers of the names.
 func (s *listStore) write(ctx context.Context, db *sql.DB, user int64, names int) error {
 	bytes := map[string]string{"sqlite": "BLOB", "pgx": "BYTEA"}[s.dialect]
 	begin := time.Date(2031, 1, 1, 0, 0, 0, 0, time.UTC).UnixMilli()
-	tx, err := db.BeginTx(ctx, nil)
+	conn, err := db.Conn(ctx) // of the temporary table
 	if err != nil {
 		return err
 	}
-	defer tx.Rollback()
+	defer conn.Close()
 	var rows []string
 	for i := range names {
 		kind, number, name := listName(i)
@@ -175,16 +176,23 @@ func (s *listStore) write(ctx context.Context, db *sql.DB, user int64, names int
 	statements = append(statements,
 		"INSERT INTO entries (project_id, type, name, revision, latest_id, search, created_at, updated_at) SELECT {project}, type, name, {versions}, 0, '', {begin}, {begin} FROM named ORDER BY i",
 		"INSERT INTO pipelines (project_id, user_id, ref, sha, source, web_url, created_at) SELECT {project}, {user}, 'main', '0123456789012345678901234567890123456789', 'push', '', {begin} FROM named",
-		`WITH RECURSIVE version(v) AS (SELECT 0 UNION ALL SELECT v + 1 FROM version WHERE v + 1 < {versions})
-			INSERT INTO packages (project_id, entry_id, type, type_number, name, name_key, version, status, status_message, creator_id, pipeline_id, root_id, search, created_at, last_downloaded_at)
-			SELECT e.project_id, e.id, e.type, n.type_number, e.name, e.name, '1.' || v || '.' || (n.i % 7),
-				CASE WHEN (n.i + v) % 50 = 0 THEN 5 WHEN (n.i + v) % 97 = 0 THEN 1 ELSE 0 END, CASE WHEN (n.i + v) % 50 = 0 THEN 'use another one' ELSE '' END,
+	)
+	for v := range listsVersions {
+		version := fmt.Sprintf("'1.%d.' || (n.i %% 7)", v)
+		if v == 0 {
+			version = "CASE WHEN e.type = 'maven' THEN '' ELSE " + version + " END"
+		}
+		statements = append(statements, strings.NewReplacer("{v}", fmt.Sprint(v), "{version}", version).Replace(`INSERT INTO packages (project_id, entry_id, type, type_number, name, name_key, version, version_key, status, status_message, creator_id, pipeline_id, root_id, search, created_at, last_downloaded_at)
+			SELECT e.project_id, e.id, e.type, n.type_number, e.name, e.name, {version}, {version},
+				CASE WHEN (n.i + {v}) % 50 = 0 THEN 5 WHEN (n.i + {v}) % 97 = 0 THEN 1 ELSE 0 END, CASE WHEN (n.i + {v}) % 50 = 0 THEN 'use another one' ELSE '' END,
 				{user}, CASE WHEN n.i % 2 = 0 THEN (SELECT MIN(id) FROM pipelines) + n.i END, CASE WHEN e.type = 'npm' THEN {group} END,
-				e.name || '`+"\n"+`a package of the benchmark', {begin} + (v * {names} + n.i) * 1000, 0
-			FROM version CROSS JOIN named n JOIN entries e ON e.project_id = {project} AND e.type = n.type AND e.name = n.name
-			ORDER BY v, n.i`,
+				e.name || '`+"\n"+`a package of the benchmark', {begin} + ({v} * {names} + n.i) * 1000, 0
+			FROM named n JOIN entries e ON e.project_id = {project} AND e.type = n.type AND e.name = n.name
+			ORDER BY n.i`))
+	}
+	statements = append(statements,
 		`UPDATE entries SET search = name || '`+"\n"+`a package of the benchmark', updated_at = {begin} + {versions} * {names} * 1000,
-			latest_id = (SELECT MAX(p.id) FROM packages p WHERE p.entry_id = entries.id AND p.status <> 4)`,
+			listed = 1, latest_id = (SELECT MAX(p.id) FROM packages p WHERE p.entry_id = entries.id AND p.status <> 4)`,
 		"INSERT INTO tags (entry_id, name, package_id, created_at, updated_at) SELECT id, 'latest', latest_id, created_at, updated_at FROM entries WHERE type = 'npm'",
 		"INSERT INTO fragments (package_id, variant, body) SELECT id, 'full', CAST('{}' AS "+bytes+") FROM packages WHERE type = 'npm'",
 		"INSERT INTO fragments (package_id, variant, body) SELECT id, 'abbreviated', CAST('{}' AS "+bytes+") FROM packages WHERE type = 'npm'",
@@ -200,17 +208,14 @@ func (s *listStore) write(ctx context.Context, db *sql.DB, user int64, names int
 		"{digest}", "CAST(1000000000 + p.id * 20000 + f AS TEXT)")
 	for _, statement := range statements {
 		statement = values.Replace(statement)
-		if _, err := tx.ExecContext(ctx, statement); err != nil {
+		if _, err := conn.ExecContext(ctx, statement); err != nil {
 			return fmt.Errorf("%w in %.200s", err, statement)
 		}
-	}
-	if err := tx.Commit(); err != nil {
-		return err
 	}
 	return s.settle(ctx, db)
 }
 
-// spread moves the packages from the one project to many, all versions of a name to one of them.
+// spread moves the packages from the one project to many, all versions of a name to one of them, one project after another.
 func (s *listStore) spread(ctx context.Context) error {
 	var first int64
 	for i := range listsProjects {
@@ -227,29 +232,35 @@ func (s *listStore) spread(ctx context.Context) error {
 		return err
 	}
 	defer db.Close()
-	tx, err := db.BeginTx(ctx, nil)
-	if err != nil {
-		return err
-	}
-	defer tx.Rollback()
-	for _, table := range []struct{ name, entry string }{{"entries", "id"}, {"packages", "entry_id"}} {
-		if _, err := tx.ExecContext(ctx, fmt.Sprintf("UPDATE %s SET project_id = %d + %s %% %d", table.name, first, table.entry, listsProjects)); err != nil {
-			return err
+	for project := range listsProjects {
+		for _, table := range []struct{ name, entry string }{{"entries", "id"}, {"packages", "entry_id"}} {
+			_, err := db.ExecContext(ctx, fmt.Sprintf("UPDATE %s SET project_id = %d WHERE project_id = %d AND %s %% %d = %d",
+				table.name, first+int64(project), s.project, table.entry, listsProjects, project))
+			if err != nil {
+				return err
+			}
+		}
+		if project%10 == 9 {
+			if err := s.settle(ctx, db); err != nil {
+				return err
+			}
 		}
 	}
-	if err := tx.Commit(); err != nil {
-		return err
-	}
-	return s.settle(ctx, db)
+	return nil
 }
 
-// settle does what PostgreSQL does by itself within a minute of so many changes.
+// settle does what PostgreSQL does by itself within some minutes of so many changes. What was committed without a sync must
+// be in its log first: VACUUM marks no page as visible to everybody before, and each step along an index would look at a row.
 func (s *listStore) settle(ctx context.Context, db *sql.DB) error {
 	if s.dialect != "pgx" {
 		return nil
 	}
-	_, err := db.ExecContext(ctx, "VACUUM ANALYZE")
-	return err
+	for _, statement := range []string{"CHECKPOINT", "VACUUM ANALYZE"} {
+		if _, err := db.ExecContext(ctx, statement); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // listRow is one row of the report: all pages of one kind.
@@ -269,7 +280,9 @@ func listRows(names int) []listRow {
 		{"last", "last page", []string{""}, []string{"last"}},
 		{"type", "of one type", []string{"package_type=npm", "package_type=generic"}, every},
 		{"version", "of one version", []string{"package_version=1.5.3"}, every},
+		{"versionless", "with those without a version", []string{"include_versionless=true"}, every},
 		{"status", "deprecated ones", []string{"status=deprecated"}, every},
+		{"status.hidden", "hidden ones", []string{"status=hidden"}, every},
 		{"name.all", "name with a word of all", []string{name("acme")}, every},
 		{"name.some", "name with a word of some", []string{name("router")}, every},
 		{"name.one", "name with a word of one", []string{name(fmt.Sprint(names - 3))}, []string{"first"}},
@@ -350,6 +363,8 @@ func (b *bench) measureLists(stores []*listStore, scope, where string) error {
 	rows := listRows(len(stores[0].names))
 	if scope == "project" {
 		rows = append(rows, listRow{id: "files"})
+	} else {
+		rows = append(rows, listRow{"direct", "without subgroups", []string{"exclude_subgroups=true"}, []string{"first", "middle", "last"}})
 	}
 	for _, row := range rows {
 		f := &figure{ID: "lists." + scope + "." + row.id, What: fmt.Sprintf("%d packages %s: %s, 99 of 100 within", packages, where, row.what), Unit: "ms"}

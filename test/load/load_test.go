@@ -92,9 +92,8 @@ func TestRunGivesEveryFigure(t *testing.T) {
 		for _, r := range listRows(1) {
 			want = append(want, row{"lists." + scope + "." + r.id, packhouse + ", SQLite / " + packhouse + ", PostgreSQL"})
 		}
-		if scope == "project" {
-			want = append(want, row{"lists.project.files", packhouse + ", SQLite / " + packhouse + ", PostgreSQL"})
-		}
+		last := map[string]string{"project": "files", "group": "direct"}[scope]
+		want = append(want, row{"lists." + scope + "." + last, packhouse + ", SQLite / " + packhouse + ", PostgreSQL"})
 	}
 	if diff := cmp.Diff(want, rows); diff != "" {
 		t.Errorf("figures (-want +got):\n%s", diff)

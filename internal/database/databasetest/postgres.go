@@ -125,7 +125,7 @@ func startCluster() (_ *cluster, err error) {
 	}
 	server := exec.Command("/bin/sh", "-c", supervise, "sh", folder,
 		filepath.Join(bin, "postgres"), "-D", data, "-k", folder, "-p", "5432", "-c", "listen_addresses=",
-		"-c", "max_connections=300", "-c", "shared_buffers=32MB",
+		"-c", "max_connections=300",
 		// No power cut is tested here, and each of these costs a wait for the disk.
 		"-c", "fsync=off", "-c", "full_page_writes=off", "-c", "synchronous_commit=off")
 	server.Dir, server.SysProcAttr = folder, user()
