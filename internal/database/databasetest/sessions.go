@@ -42,7 +42,7 @@ func testSessions(t *testing.T, s *store) {
 	before := revision()
 	wantKind(t, "ending another's session", s.attempt(func(tx registry.Tx) error { return tx.DeleteSession(ada.ID, other.ID) }), registry.NotFound)
 	s.write(func(tx registry.Tx) error { return tx.DeleteSession(bob.ID, other.ID) })
-	same(t, "Bob's sessions", nil, ids(bob))
+	same(t, "Bob's sessions", []int64(nil), ids(bob))
 	s.write(func(tx registry.Tx) error { return tx.DeleteSessions(ada.ID, second.ID) })
 	same(t, "Ada's sessions", []int64{second.ID}, ids(ada))
 	if now := revision(); now < before+2 {
