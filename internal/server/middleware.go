@@ -89,7 +89,7 @@ func (s *Server) noRoute(w http.ResponseWriter, r *http.Request) {
 		if pattern == everything {
 			_, pattern = s.api.Handler(&other)
 		}
-		if pattern != everything {
+		if pattern != everything && !strings.Contains(pattern, "{place}") { // any path may be one
 			allowed = append(allowed, method)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"container/list"
 	"crypto/sha256"
 	"html/template"
+	"regexp"
 	"strings"
 	"sync"
 
@@ -43,6 +44,39 @@ var clean = func() *bluemonday.Policy {
 	return p
 }()
 
+// Laying a paragraph out takes time in proportion to the square of what may begin or end something in it, and a line to the square of
+// the quotes and lists that it is nested in. A text that has more than this is not one for people.
+const (
+	maxSigns   = 2000 // in lines without an empty one between
+	maxNesting = 30
+)
+
+// nesting is what a line begins with that puts it into quotes and lists.
+var nesting = regexp.MustCompile(`^(?:[ \t]*(?:>|(?:[-+*]|[0-9]{1,9}[.)])[ \t]))+`)
+
+// tame tells whether a text is laid out in little time.
+func tame(text string) bool {
+	signs := 0
+	for line := range strings.Lines(text) {
+		if strings.TrimSpace(line) == "" {
+			signs = 0
+			continue
+		}
+		for i := range len(line) {
+			switch line[i] {
+			case '[', ']', '(', ')', '*', '_', '~', '`', '<', '>', '!', '&', '\\', '|':
+				signs++
+			}
+		}
+		if signs > maxSigns || len(nest.FindAllString(nesting.FindString(line), maxNesting+1)) > maxNesting {
+			return false
+		}
+	}
+	return true
+}
+
+var nest = regexp.MustCompile(`>|[-+*.)]`)
+
 // boxes are those of lists of tasks: signs, as fields of forms do not stay.
 var boxes = strings.NewReplacer(`<input checked="" disabled="" type="checkbox">`, "☑", `<input disabled="" type="checkbox">`, "☐")
 
@@ -51,7 +85,7 @@ func renderReadme(text, kind string) template.HTML {
 	if strings.TrimSpace(text) == "" {
 		return ""
 	}
-	if kind != "text/markdown" || len(text) > maxReadme {
+	if kind != "text/markdown" || len(text) > maxReadme || !tame(text) {
 		if len(text) > maxPlain {
 			text = strings.ToValidUTF8(text[:maxPlain], "") + "\n…"
 		}

@@ -121,6 +121,12 @@ func (q *request) fail(err error) {
 	message := sentence(registry.MessageOf(err))
 	switch registry.KindOf(err) {
 	case registry.NotFound, registry.Unauthenticated:
+		if !strings.Contains(q.Header.Get("Accept"), "text/html") { // a program that has lost its way
+			q.w.Header().Set("Content-Type", "application/json")
+			q.w.WriteHeader(http.StatusNotFound)
+			q.w.Write([]byte(`{"error":"404 Not Found"}` + "\n"))
+			return
+		}
 		q.status = http.StatusNotFound
 		page = failure{q.t("There is no such page"), q.t("It may have moved, or you may not be allowed to see it.")}
 	case registry.Forbidden:

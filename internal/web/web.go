@@ -49,7 +49,6 @@ type route struct {
 // segment: see [Gather].
 func (h *Handler) Routes(handle func(pattern string, handler http.Handler)) {
 	handle("GET /-/assets/", http.HandlerFunc(serveAsset))
-	handle("GET /favicon.ico", http.RedirectHandler("/-/assets/icon.svg", http.StatusMovedPermanently))
 	// Another site must not be able to send a form.
 	for _, r := range h.routes() {
 		serve := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) { h.serve(w, request, r) }))

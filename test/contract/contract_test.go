@@ -265,9 +265,6 @@ func (w *world) always(request *http.Request, a *answer) {
 		}
 		return
 	}
-	if request.URL.Path == "/favicon.ico" {
-		return
-	}
 	if a.status >= 300 && a.status < 400 && a.status != http.StatusNotModified && a.status != http.StatusMovedPermanently {
 		w.Errorf("%s: redirected to %s", a.call, a.header.Get("Location"))
 	}

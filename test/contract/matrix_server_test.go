@@ -16,7 +16,6 @@ func serverRows() []row {
 		page("GET /metrics", "reads the metrics", "/metrics"),
 		{pattern: "/", does: "asks for what is not there", want: func(identity, *site) int { return http.StatusNotFound },
 			try: func(*world, *site, *caller) attempt { return attempt{call: call{path: "/api/v4/nothing"}} }},
-		page("GET /favicon.ico", "asks for the icon of old", "/-/assets/icon.svg"),
 		{pattern: "GET /-/login/{id}", does: "opens the page of a sign-in", want: everybody, try: func(w *world, s *site, _ *caller) attempt {
 			return attempt{call: call{path: w.beginLogin(s)}}
 		}},
