@@ -7,10 +7,10 @@ FUZZTIME ?= 20s
 RACE     := $(if $(filter 1,$(shell go env CGO_ENABLED)),-race -gcflags=modernc.org/sqlite/lib=-race=0 -gcflags=modernc.org/libc=-race=0)
 
 .DEFAULT_GOAL := help
-.PHONY: help build run tools test lint fuzz faults bench release clean
+.PHONY: help build run tools test lint fuzz faults bench release screenshots clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## bin/packhouse, one static binary
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/packhouse ./cmd/packhouse
@@ -49,6 +49,10 @@ bench: tools build ## the figures beside nginx
 
 release: ## dist/: static binaries for Linux, macOS and Windows, Debian packages, checksums
 	scripts/release.sh $(VERSION)
+
+screenshots: tools ## pictures of every page, in both themes and on a phone, in ./screenshots
+	rm -rf screenshots && mkdir screenshots
+	PACKHOUSE_SCREENSHOTS=$(CURDIR)/screenshots go test -count=1 -run TestPages ./test/web
 
 clean: ## remove what was built, not the data
 	rm -rf bin dist

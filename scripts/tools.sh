@@ -6,11 +6,14 @@
 #   schemathesis, python-gitlab (its program gitlab)
 #   pip, twine, uv, poetry, pdm, build
 #                                     pinned by test/tools/requirements.txt and packagers.txt
+#   browser-modules (playwright-core, axe-core)
+#                                     pinned by test/web/package-lock.json
 #   nuget (5.8, from the npm registry), renovate
 #                                     pinned by test/tools/package-lock.json and renovate/package-lock.json
 #   versitygw                         an S3 server, pinned by test/tools/s3/go.mod
 #   nuget2 (2.8) and the part of Mono that both run on, php, composer,
-#   initdb, pg_ctl, …, nginx, wrk     Debian packages
+#   initdb, pg_ctl, …, nginx, wrk, chromium
+#                                     Debian packages
 #   composer-next                     Composer of the Debian release after this one
 #
 # The files go to a cache folder outside the tree; bin/tools gets one link (or
@@ -66,10 +69,24 @@ npm_clients() {
 	link pnpm10 "$modules/pnpm/bin/pnpm.cjs"
 	link yarn "$modules/yarn/bin/yarn.js"
 	wrap yarn-berry node "$modules/@yarnpkg/cli-dist/bin/yarn.js"
-	wrap nuget "$tools/mono" "$modules"/nuget-exe/nuget-*.exe
+	wrap nuget "$root/test/tools/unhang.sh" "$tools/mono" "$modules"/nuget-exe/nuget-*.exe
 	# Without what renovate compiles or downloads for itself: it does without.
 	npm_modules renovate renovate/package-lock.json '.bin/renovate --version' --ignore-scripts --omit=optional
 	link renovate "$modules/.bin/renovate"
+}
+
+# What the tests of the pages drive the browser with.
+browser_modules() {
+	local lock=$root/test/web/package-lock.json
+	local folder=$cache/browser-modules-$(cat "$lock" "${lock%-lock.json}.json" | sha256sum | cut -c1-16)
+	if [ ! -d "$folder" ]; then
+		local new=$folder.$$
+		mkdir "$new"
+		cp "$lock" "${lock%-lock.json}.json" "$new"
+		(cd "$new" && npm ci --no-audit --no-fund --ignore-scripts --loglevel=error && node -e 'require("playwright-core"); require("axe-core")')
+		mv -T "$new" "$folder" || [ -d "$folder" ]
+	fi
+	link browser-modules "$folder/node_modules"
 }
 
 # environment NAME PINS CHECK makes the virtual environment $folder, in which CHECK, a Python statement, must run.
@@ -122,13 +139,13 @@ s3_server() {
 # What is looked for of the Debian packages in a folder, newest PostgreSQL last. Of Mono, Debian's nuget brings along
 # what it needs itself; the three assemblies are nuget 5.8's.
 programs() {
-	ls -d "$1"/usr/lib/postgresql/*/bin/{initdb,pg_ctl,postgres,psql,createdb} "$1"/usr/sbin/nginx "$1"/usr/bin/{wrk,mono,composer} \
+	ls -d "$1"/usr/lib/postgresql/*/bin/{initdb,pg_ctl,postgres,psql,createdb} "$1"/usr/sbin/nginx "$1"/usr/bin/{wrk,mono,composer} "$1"/usr/lib/chromium/chromium \
 		"$1"/usr/lib/nuget/NuGet.exe "$1"/usr/lib/mono/4.5/{System.IO.Compression,System.Net.Http,Microsoft.Build.Utilities.v4.0}.dll 2>/dev/null || true
 }
 php_of() { ls -d "$1"/usr/bin/php[0-9]* 2>/dev/null | tail -1; }
 
 debian_packages() {
-	local -A package=([initdb]=postgresql [nginx]=nginx-light [wrk]=wrk [composer]=composer [NuGet.exe]=nuget
+	local -A package=([initdb]=postgresql [nginx]=nginx-light [wrk]=wrk [composer]=composer [chromium]=chromium [NuGet.exe]=nuget
 		[System.IO.Compression.dll]=libmono-system-io-compression4.0-cil [System.Net.Http.dll]=libmono-system-net-http4.0-cil
 		[Microsoft.Build.Utilities.v4.0.dll]=libmono-microsoft-build-utilities-v4.0-4.0-cil)
 	local missing=() program
@@ -140,7 +157,7 @@ debian_packages() {
 		link_all ""
 		return
 	fi
-	command -v apt-get >/dev/null || fail "missing: ${missing[*]}; install PostgreSQL, nginx, wrk, nuget with Mono, and Composer and PHP with zip and curl with this system's package manager into /usr"
+	command -v apt-get >/dev/null || fail "missing: ${missing[*]}; install PostgreSQL, nginx, wrk, Chromium, nuget with Mono, and Composer and PHP with zip and curl with this system's package manager into /usr"
 	if [ "$(id -u)" = 0 ]; then
 		install_debian "${missing[@]}"
 		link_all ""
@@ -155,7 +172,7 @@ link_all() {
 	for file in $(programs "$folder"); do
 		case $file in
 		*.dll) ;;
-		*.exe) wrap nuget2 "$tools/mono" "$file" ;;
+		*.exe) wrap nuget2 "$root/test/tools/unhang.sh" "$tools/mono" "$file" ;;
 		*) if [ $# = 0 ]; then link "$(basename "$file")" "$file"; else wrap "$(basename "$file")" "$@" "$file"; fi ;;
 		esac
 	done
@@ -245,6 +262,7 @@ next_composer() {
 composer_version() { COMPOSER_ALLOW_SUPERUSER=1 "$1" --version --no-ansi 2>/dev/null | awk '/^Composer/ {print $3; exit}'; }
 
 npm_clients
+browser_modules
 python_clients
 s3_server
 debian_packages
@@ -252,7 +270,7 @@ next_composer
 command -v git >/dev/null || fail "git is missing"
 
 cd "$tools"
-for program in initdb pg_ctl postgres psql nginx wrk mono nuget2 php composer versitygw; do
+for program in initdb pg_ctl postgres psql nginx wrk mono nuget2 php composer versitygw chromium; do
 	[ -x "$program" ] || fail "$program is not there after all"
 done
 # Only the first line: without a terminal nuget 2.8 never comes to the end of its help.
@@ -271,4 +289,5 @@ printf '%-13s %s\n' \
 	postgres "$(./postgres --version | cut -d' ' -f3)" nginx "$(./nginx -v 2>&1 | cut -d/ -f2)" \
 	git "$(git --version | awk '{print $3}')" php "$(./php -r 'echo PHP_VERSION;')" composer "$(composer_version ./composer)$([ ! -x composer-next ] || echo " and $(composer_version ./composer-next)")" \
 	versitygw "$(awk '/versitygw v/ {print $NF == "indirect" ? $2 : $NF; exit}' "$root/test/tools/s3/go.mod")" \
-	wrk "$({ ./wrk -v || true; } 2>&1 | awk 'NR == 1 {print $2}')"
+	wrk "$({ ./wrk -v || true; } 2>&1 | awk 'NR == 1 {print $2}')" \
+	chromium "$(./chromium --version 2>/dev/null | awk '{print $2}')"

@@ -23,8 +23,8 @@ type Gate struct {
 	store   registry.Store
 	current atomic.Pointer[View]
 
-	used    sync.Map // token id → time.Time, to be written by FlushUsed
-	flushed sync.Map // token id → time.Time of the last write
+	used    sync.Map // id of a token, or sessionKey → time.Time, to be written by FlushUsed
+	flushed sync.Map // the same → time.Time of the last write
 }
 
 // NewGate makes the gate of a store.
@@ -68,7 +68,7 @@ type View struct {
 	revision int64
 	entries  atomic.Int64
 
-	callers  sync.Map // hash of a token's text, [sha256.Size]byte → *Caller
+	callers  sync.Map // hash of the text of a token or session, [sha256.Size]byte → *Caller
 	projects sync.Map // id as int64, or lower-case path as string → *registry.Project
 	groups   sync.Map // the same → *registry.Group
 	users    sync.Map // id as int64 → *registry.User
@@ -245,10 +245,10 @@ func (v *View) keep(m *sync.Map, key, value any) {
 	}
 }
 
-// FlushUsed writes when tokens were last used. It is called now and then; a token is written once a minute at most.
+// FlushUsed writes when tokens and sessions were last used. It is called now and then; each is written once a minute at most.
 func (g *Gate) FlushUsed(ctx context.Context) error {
 	type use struct {
-		id int64
+		id any
 		at time.Time
 	}
 	var uses []use
@@ -261,7 +261,7 @@ func (g *Gate) FlushUsed(ctx context.Context) error {
 	g.used.Range(func(id, at any) bool {
 		g.used.Delete(id)
 		if last, ok := g.flushed.Load(id); !ok || at.(time.Time).Sub(last.(time.Time)) > time.Minute {
-			uses = append(uses, use{id.(int64), at.(time.Time)})
+			uses = append(uses, use{id, at.(time.Time)})
 		}
 		return true
 	})
@@ -270,7 +270,13 @@ func (g *Gate) FlushUsed(ctx context.Context) error {
 	}
 	err := g.store.Write(ctx, func(tx registry.Tx) error {
 		for _, u := range uses {
-			if err := tx.UseToken(u.id, u.at); err != nil {
+			var err error
+			if s, ok := u.id.(sessionKey); ok {
+				err = tx.UseSession(s.id, u.at, (&registry.Session{CreatedAt: s.created}).Extended(u.at))
+			} else {
+				err = tx.UseToken(u.id.(int64), u.at)
+			}
+			if err != nil {
 				return err
 			}
 		}

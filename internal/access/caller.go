@@ -19,6 +19,8 @@ type Caller struct {
 	User  *registry.User  // nil: anonymous, or a deploy token
 	Token *registry.Token // nil: anonymous, or a browser session
 	Sudo  *registry.User  // the administrator who acts as User; nil: nobody
+
+	Session *registry.Session // of a browser; nil: none
 }
 
 // Anonymous tells whether nothing is known of the caller.
@@ -60,6 +62,9 @@ var anonymous = &Caller{}
 // not valid is Unauthenticated, also where nobody needs one: a typo must not look like an outage or fall back to
 // anonymous. A blocked user is Forbidden. An administrator may act as somebody else, see [View.As].
 func (v *View) Caller(r *http.Request) (*Caller, error) {
+	if secret, ok := r.Context().Value(sessionSecret{}).(string); ok {
+		return v.Browser(r, secret)
+	}
 	caller, err := v.holder(r)
 	if err != nil {
 		return nil, err
@@ -99,6 +104,8 @@ func (v *View) holder(r *http.Request) (*Caller, error) {
 	}
 	now := time.Now()
 	switch {
+	case caller.Token == nil: // the secret of a session is no token
+		return nil, errAnonymous
 	case caller.Token.Revoked:
 		return nil, &TokenError{registry.Unauthenticated, "invalid_token", "Token was revoked. You have to re-authorize from the user.", ""}
 	case !caller.Token.Active(now):
@@ -115,6 +122,59 @@ func (v *View) holder(r *http.Request) (*Caller, error) {
 		if caller.User != nil {
 			actor.Name = caller.User.Username
 		}
+	}
+	return caller, nil
+}
+
+type sessionSecret struct{}
+
+// WithSession makes all that is done with a context be done by the person of a session. No credential of a request counts then.
+// It is for the pages alone, which look at what cookies and other sites may bring about.
+func WithSession(ctx context.Context, secret string) context.Context {
+	return context.WithValue(ctx, sessionSecret{}, secret)
+}
+
+// sessionKey is what is noted of a session that was used.
+type sessionKey struct {
+	id      int64
+	created time.Time
+}
+
+// Browser is the person of a session, with all of their rights. It returns Unauthenticated for one that is over, or whose user
+// may not come in any more.
+func (v *View) Browser(r *http.Request, secret string) (*Caller, error) {
+	hash := registry.HashToken(secret)
+	key := [sha256.Size]byte(hash)
+	find := func() (*Caller, error) {
+		return remember(v, &v.callers, key, func(tx registry.Tx) (*Caller, error) {
+			session, err := tx.Session(hash)
+			if err != nil {
+				return nil, err
+			}
+			user, err := tx.User(session.UserID)
+			return &Caller{User: user, Session: session}, err
+		})
+	}
+	now := time.Now()
+	caller, err := find()
+	if err == nil && caller.Session != nil && !now.Before(caller.Session.ExpiresAt) { // it may have been extended since
+		v.callers.Delete(key)
+		caller, err = find()
+	}
+	switch {
+	case registry.KindOf(err) == registry.NotFound:
+		return nil, errAnonymous
+	case err != nil:
+		return nil, err
+	case caller.Session == nil, !now.Before(caller.Session.ExpiresAt), caller.User.State != registry.Active: // the text of a token is no session
+		return nil, errAnonymous
+	}
+	use := sessionKey{caller.Session.ID, caller.Session.CreatedAt}
+	if last, ok := v.gate.used.Load(use); !ok || now.Sub(last.(time.Time)) > time.Second {
+		v.gate.used.Store(use, now)
+	}
+	if actor := registry.ActorOf(r.Context()); actor != nil {
+		actor.UserID, actor.Name = caller.User.ID, caller.User.Username
 	}
 	return caller, nil
 }

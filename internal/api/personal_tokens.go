@@ -57,13 +57,17 @@ func (a *API) createPersonalToken(w http.ResponseWriter, r *http.Request) error 
 }
 
 // createOwnToken makes tokens that open nothing here but their own rotation, as in GitLab: a token that leaked must
-// not make itself heirs.
+// not make itself heirs. Whoever has signed in in a browser chooses freely.
 func (a *API) createOwnToken(w http.ResponseWriter, r *http.Request) error {
 	c, err := a.signedIn(w, r)
 	if err != nil {
 		return err
 	}
-	token := c.newToken(registry.PersonalToken, ownScopes)
+	scopes, life := ownScopes, day
+	if c.who.Session != nil {
+		scopes, life = personalScopes, maxLifetime
+	}
+	token := c.newToken(registry.PersonalToken, scopes)
 	if err := c.wrong(); err != nil {
 		return err
 	}
@@ -71,7 +75,7 @@ func (a *API) createOwnToken(w http.ResponseWriter, r *http.Request) error {
 		return errForbidden
 	}
 	token.UserID = c.who.User.ID
-	text, err := a.issue(r, token, day)
+	text, err := a.issue(r, token, life)
 	if err != nil {
 		return err
 	}

@@ -332,7 +332,7 @@ func (change *userChange) apply(u *registry.User, hash string) string {
 		}
 	}
 	if change.password != nil {
-		u.PasswordHash = hash
+		u.PasswordHash, u.Temporary = hash, false
 		changed = append(changed, "password")
 	}
 	return strings.Join(changed, ", ")
@@ -364,6 +364,11 @@ func (a *API) updateUser(w http.ResponseWriter, r *http.Request) error {
 		}
 		if err := tx.UpdateUser(user); err != nil {
 			return err
+		}
+		if change.password != nil { // whoever came in by the one before
+			if err := tx.DeleteSessions(user.ID, 0); err != nil {
+				return err
+			}
 		}
 		if err := adminLeft(tx, "User cannot be changed"); err != nil {
 			return err

@@ -120,3 +120,15 @@ func (t *tx) DownloadsByDay(pkg, file int64, from, to time.Time) (days []registr
 	}, "SELECT day, CAST(SUM(count) AS BIGINT) FROM downloads WHERE "+c.String()+" GROUP BY day ORDER BY day", c.args...)
 	return days, err
 }
+
+// DownloadsOfName implements [registry.Tx].
+func (t *tx) DownloadsOfName(entry int64, from, to time.Time) (days []registry.DayCount, err error) {
+	err = t.each(func(row scanner) error {
+		var d registry.DayCount
+		err := row.Scan(asTime{&d.Day}, &d.Count)
+		days = append(days, d)
+		return err
+	}, `SELECT d.day, CAST(SUM(d.count) AS BIGINT) FROM packages p JOIN downloads d ON d.package_id = p.id
+		WHERE p.entry_id = $1 AND p.status <> 4 AND d.day >= $2 AND d.day <= $3 GROUP BY d.day ORDER BY d.day`, entry, millis(from), millis(to))
+	return days, err
+}

@@ -84,9 +84,11 @@ func (t *tx) places(f registry.PackageFilter) (places []place, err error) {
 		return []place{{id: f.Project}}, nil
 	}
 	c := conditions{}
-	if f.Direct {
+	switch {
+	case f.Everywhere:
+	case f.Direct:
 		c.add("p.namespace_id = $?", f.Group.ID)
-	} else {
+	default:
 		c.add("p.lineage LIKE $?", lineageText(f.Group.Lineage)+"%")
 	}
 	c.visible(f.Viewer, true)

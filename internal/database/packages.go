@@ -116,7 +116,9 @@ func (t *tx) PageVersions(f registry.EntryFilter, without registry.Traits, liste
 // entryConditions are those of entries e of projects p, but for the terms.
 func entryConditions(f registry.EntryFilter) *conditions {
 	c := &conditions{}
-	c.add("e.type = $?", f.Type)
+	if f.Type != "" {
+		c.add("e.type = $?", f.Type)
+	}
 	if f.Project != 0 {
 		c.add("e.project_id = $?", f.Project)
 	}

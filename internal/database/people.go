@@ -18,8 +18,9 @@ func (t *tx) UpdateUser(u *registry.User) error {
 	}
 	err = t.one(`
 		UPDATE users SET username = $2, username_key = $3, name = $4, name_key = $5, email = $6, email_key = $7, password_hash = $8,
-			admin = $9, external = $10, state = $11 WHERE id = $1`,
-		u.ID, u.Username, strings.ToLower(u.Username), u.Name, strings.ToLower(u.Name), u.Email, emailKey(u.Email), u.PasswordHash, u.Admin, u.External, u.State)
+			admin = $9, external = $10, state = $11, language = $12, theme = $13, temporary = $14 WHERE id = $1`,
+		u.ID, u.Username, strings.ToLower(u.Username), u.Name, strings.ToLower(u.Name), u.Email, emailKey(u.Email), u.PasswordHash, u.Admin, u.External, u.State,
+		u.Language, u.Theme, u.Temporary)
 	if err == nil && (u.Username != before.Username || u.Name != before.Name) {
 		err = t.renameNamespace(u)
 	}

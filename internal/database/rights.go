@@ -10,13 +10,13 @@ import (
 
 // ---- users
 
-const userColumns = "u.id, u.username, u.name, u.email, u.password_hash, u.admin, u.external, u.bot, u.state, u.created_at, n.id"
+const userColumns = "u.id, u.username, u.name, u.email, u.password_hash, u.admin, u.external, u.bot, u.state, u.created_at, u.language, u.theme, u.temporary, n.id"
 const userTables = "users u JOIN namespaces n ON n.owner_id = u.id"
 
 func scanUser(row scanner) (*registry.User, error) {
 	u := &registry.User{}
 	return u, row.Scan(&u.ID, &u.Username, &u.Name, &u.Email, &u.PasswordHash, &u.Admin, &u.External, &u.Bot, &u.State,
-		asTime{&u.CreatedAt}, &u.NamespaceID)
+		asTime{&u.CreatedAt}, &u.Language, &u.Theme, &u.Temporary, &u.NamespaceID)
 }
 
 // emailKey makes the unique form of an address; bots have none.
@@ -30,9 +30,10 @@ func emailKey(email string) any {
 func (t *tx) CreateUser(u *registry.User) error {
 	u.CreatedAt = now()
 	err := t.insert(&u.ID, `
-		INSERT INTO users (username, username_key, name, name_key, email, email_key, password_hash, admin, external, bot, state, created_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
-		u.Username, strings.ToLower(u.Username), u.Name, strings.ToLower(u.Name), u.Email, emailKey(u.Email), u.PasswordHash, u.Admin, u.External, u.Bot, u.State, millis(u.CreatedAt))
+		INSERT INTO users (username, username_key, name, name_key, email, email_key, password_hash, admin, external, bot, state, created_at, language, theme, temporary)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)`,
+		u.Username, strings.ToLower(u.Username), u.Name, strings.ToLower(u.Name), u.Email, emailKey(u.Email), u.PasswordHash, u.Admin, u.External, u.Bot, u.State, millis(u.CreatedAt),
+		u.Language, u.Theme, u.Temporary)
 	if err != nil {
 		return err
 	}

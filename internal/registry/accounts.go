@@ -213,7 +213,7 @@ func (r *Registry) FirstStart(ctx context.Context, password, token string) (newP
 		if err != nil {
 			return err
 		}
-		root := &User{Username: "root", Name: "Administrator", PasswordHash: hash, Admin: true}
+		root := &User{Username: "root", Name: "Administrator", PasswordHash: hash, Admin: true, Temporary: password == ""}
 		if err := tx.CreateUser(root); err != nil {
 			return err
 		}

@@ -446,7 +446,7 @@ func (r *Registry) cleanEntry(ctx context.Context, p *CleanupPolicy, id int64) (
 			}
 		}
 		if entry.Listed > Within(0) { // the last of a kind may be among what went
-			if err := findLatest(tx, r.format(entry.Type), id); err != nil {
+			if err := findLatest(tx, r.Format(entry.Type), id); err != nil {
 				return err
 			}
 		}

@@ -106,6 +106,9 @@ type User struct {
 	State        UserState
 	NamespaceID  int64
 	CreatedAt    time.Time
+	Language     string // of the pages: a BCP 47 tag; empty: as the browser says
+	Theme        string // of the pages: light, dark; empty: as the browser says
+	Temporary    bool   // the password was generated; whoever signs in with it chooses another one first
 }
 
 // Settles tells whether the user may have groups and projects of their own; others work in those of others.
@@ -286,6 +289,18 @@ func until(end time.Time) string {
 // Active tells whether the token may be used at now.
 func (t *Token) Active(now time.Time) bool {
 	return !t.Revoked && (t.ExpiresAt.IsZero() || now.Before(t.ExpiresAt))
+}
+
+// Session is a person in a browser. The browser holds its secret, of which only the hash is stored.
+type Session struct {
+	ID         int64
+	Hash       []byte // SHA-256 of the secret
+	UserID     int64
+	Address    string // from where it began, without a port
+	Agent      string // what the browser said it was then
+	CreatedAt  time.Time
+	LastUsedAt time.Time // a minute late at most
+	ExpiresAt  time.Time // moves on with each use
 }
 
 // Type is the format of a package, with the names of GitLab's package_type.

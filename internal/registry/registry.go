@@ -39,6 +39,9 @@ type Format struct {
 	// Companion tells of files by their names that nobody installs by themselves. They go with the last of the others; nil:
 	// there are none.
 	Companion func(file string) bool
+	// Describe tells people of a version, from its files and the fragments that the format has written; fragment is nil for one that
+	// is not there. nil: the format has nothing to tell.
+	Describe func(files []*File, fragment func(variant string) ([]byte, error)) (*Description, error)
 }
 
 // LatestTag is the tag whose package an entry shows as its latest version. Without one it is the highest version.
@@ -354,7 +357,7 @@ var errSame = errors.New("nothing changes")
 func raiseLatest(tx Tx, format Format, entry *Entry, p *Publication) error {
 	listed := entry.Listed | kinds([]*Package{&p.Package})
 	if slices.Contains(p.Tags, LatestTag) || entry.LatestID == 0 {
-		return tx.SetLatest(entry.ID, p.Package.ID, listed)
+		return setLatest(tx, format, entry.ID, p.Package.ID, listed)
 	}
 	tags, err := tx.Tags([]int64{entry.ID})
 	if err != nil {
@@ -366,7 +369,7 @@ func raiseLatest(tx Tx, format Format, entry *Entry, p *Publication) error {
 	case err != nil:
 		return err
 	case !tagged && !behind(format, &p.Package, latest):
-		return tx.SetLatest(entry.ID, p.Package.ID, listed)
+		return setLatest(tx, format, entry.ID, p.Package.ID, listed)
 	case listed != entry.Listed:
 		return tx.SetLatest(entry.ID, latest.ID, listed)
 	}
@@ -395,7 +398,7 @@ func findLatest(tx Tx, format Format, entry int64) error {
 	if latest := Latest(format, packages, tags); latest != nil {
 		id = latest.ID
 	}
-	return tx.SetLatest(entry, id, kinds(packages))
+	return setLatest(tx, format, entry, id, kinds(packages))
 }
 
 // Latest picks the latest version: the one with that tag, otherwise the highest of those that are not hidden, or else of
@@ -443,7 +446,7 @@ func (r *Registry) SetTag(ctx context.Context, format Format, project int64, nam
 		if tag != LatestTag {
 			return nil
 		}
-		return tx.SetLatest(entry.ID, pkg.ID, entry.Listed)
+		return setLatest(tx, format, entry.ID, pkg.ID, entry.Listed)
 	})
 }
 

@@ -16,8 +16,8 @@ func (p *Package) Key() string { return cmp.Or(p.VersionKey, p.Version) }
 // title names a package to people.
 func (p *Package) title() string { return string(p.Type) + " " + p.Name + " " + p.Version }
 
-// format is that of a type. A store may hold packages of formats that this server does not have.
-func (r *Registry) format(t Type) Format {
+// Format is that of a type. A store may hold packages of formats that this server does not have.
+func (r *Registry) Format(t Type) Format {
 	if i := slices.IndexFunc(r.Formats, func(f Format) bool { return f.Type == t }); i >= 0 {
 		return r.Formats[i]
 	}
@@ -73,7 +73,7 @@ func (r *Registry) DeleteFile(ctx context.Context, pkg, file int64, may func(Tx,
 		if err := tx.MarkFile(file); err != nil {
 			return err
 		}
-		if err := markCompanions(tx, r.format(p.Type), p); err != nil {
+		if err := markCompanions(tx, r.Format(p.Type), p); err != nil {
 			return err
 		}
 		if err := r.replaceLatest(tx, entry, p); err != nil {
@@ -120,7 +120,7 @@ func (r *Registry) SetListed(ctx context.Context, pkg int64, listed bool, may fu
 		if err := tx.UpdatePackage(p); err != nil {
 			return err
 		}
-		if err := findLatest(tx, r.format(p.Type), entry.ID); err != nil {
+		if err := findLatest(tx, r.Format(p.Type), entry.ID); err != nil {
 			return err
 		}
 		return tx.Record(&Event{Name: PackageChanged, ProjectID: p.ProjectID, Target: p.title(), Detail: detail})
@@ -132,7 +132,7 @@ func (r *Registry) replaceLatest(tx Tx, entry *Entry, p *Package) error {
 	if entry.LatestID != p.ID && entry.Listed <= Within(0) {
 		return nil
 	}
-	return findLatest(tx, r.format(p.Type), entry.ID)
+	return findLatest(tx, r.Format(p.Type), entry.ID)
 }
 
 // hold reads a package and bumps the revision of its entry, which holds both against other writers, and asks whether

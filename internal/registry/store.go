@@ -95,6 +95,13 @@ type Tx interface {
 	ProjectSizes(ids []int64) (map[int64]int64, error)
 	GroupSizes(ids []int64) (map[int64]int64, error)
 
+	// LargestProjects are the projects below a group, or the one of an id, with the most bytes of files, and the sum of all of them.
+	LargestProjects(group *Group, project int64, limit int) ([]ProjectSize, error)
+	// Usage sums everything up that is stored, and the days from one to another.
+	Usage(from, to time.Time) (Usage, error)
+	// Backlog is what waits to be removed.
+	Backlog() (Backlog, error)
+
 	// Condemn makes a group and all below it, or a project, disappear for good: from then on no other method finds them.
 	// Their bots are removed at once.
 	Condemn(group, project int64) error
@@ -168,6 +175,16 @@ type Tx interface {
 	// DeleteEvents removes a part of the events before a moment, some hundred, and tells whether there may be more.
 	DeleteEvents(before time.Time) (more bool, err error)
 
+	CreateSession(*Session) error // and removes those that have expired
+	Session(hash []byte) (*Session, error)
+	Sessions(user int64) ([]*Session, error) // that have not expired, the one used last first
+	// UseSession notes when a session was used last and until when it lasts now. It does not count as a change of access.
+	UseSession(id int64, at, expires time.Time) error
+	// DeleteSession ends a session of a user. It returns NotFound when there is none.
+	DeleteSession(user, id int64) error
+	// DeleteSessions ends those of a user, but for one; 0: all.
+	DeleteSessions(user, except int64) error
+
 	CreateLogin(*Login) error // and removes those that have expired
 	Login(hash []byte) (*Login, error)
 	ApproveLogin(hash []byte, user int64) error
@@ -180,6 +197,10 @@ type Tx interface {
 	// SetLatest says which package an entry shows as its latest version, and so by which words it is found; 0: none. listed
 	// is what its listed versions are.
 	SetLatest(entry, pkg int64, listed Kinds) error
+	// SetNeeds says on which names the latest version of an entry depends.
+	SetNeeds(entry int64, t Type, names []string) error
+	// Dependents lists entries that the viewer may read and whose latest version depends on a name, by name, and their total number.
+	Dependents(t Type, name string, viewer Viewer, limit int) (entries []*Entry, total int, err error)
 	Entry(project int64, t Type, name string) (*Entry, error)
 	EntryByID(id int64) (*Entry, error)
 	// SearchEntries lists entries that have a latest version, by name, and their total number, which is 0 where the filter
@@ -271,9 +292,13 @@ type Tx interface {
 	// DownloadsByDay is the days from one to another, both included, on which a package was downloaded, or one of its
 	// files (0: any).
 	DownloadsByDay(pkg, file int64, from, to time.Time) ([]DayCount, error)
+	// DownloadsOfName is the same for all versions of an entry that are still there.
+	DownloadsOfName(entry int64, from, to time.Time) ([]DayCount, error)
 
 	// CleanupPolicy is that of a project. NotFound: it never had one.
 	CleanupPolicy(project int64) (*CleanupPolicy, error)
+	// CleanupPolicies are those that are enabled or have run, the one that ran last first, and their total number.
+	CleanupPolicies(limit, offset int) (policies []*CleanupPolicy, total int, err error)
 	// SetCleanupPolicy creates or replaces a policy, but for what it says of its runs: one that goes on is ended.
 	SetCleanupPolicy(*CleanupPolicy) error
 	// RequestCleanup makes it a policy's turn, unless it is running.
@@ -322,6 +347,28 @@ type Tx interface {
 	DeleteTag(entry int64, name string) error
 	Tags(entries []int64) ([]*Tag, error) // the one moved last comes last
 	TagsOf(packages []int64) ([]*Tag, error)
+}
+
+// ProjectSize is how much a project stores.
+type ProjectSize struct {
+	ID    int64
+	Bytes int64
+	Whole int64 // of all projects that were looked at
+}
+
+// Usage is what the server stores and sends.
+type Usage struct {
+	Users, Groups, Projects int64
+	Packages, Files, Bytes  int64
+	Stored                  []DayCount // bytes of the files that came on a day and are still there
+	Published               []DayCount // packages, the same
+	Downloads               []DayCount
+}
+
+// Backlog is what waits to be removed in the background.
+type Backlog struct {
+	Packages, Files   int64 // that are marked for destruction
+	Marked, Condemned int64 // groups and projects
 }
 
 // UserFilter selects users; zero values but Limit do not restrict.
@@ -472,11 +519,12 @@ const (
 	ByTokenName     TokenOrder = "name"
 )
 
-// PackageFilter selects packages of a project, or of the projects below a group that the viewer may see; zero values but
-// Limit do not restrict.
+// PackageFilter selects packages of a project, or of the projects, below a group or anywhere, that the viewer may see; zero values
+// but Limit do not restrict.
 type PackageFilter struct {
-	Project     int64    // 0: Group is set
+	Project     int64    // 0: Group or Everywhere is set
 	Group       *Group   // with the groups below it
+	Everywhere  bool     // in all projects
 	Direct      bool     // only the group's own projects
 	Viewer      Viewer   // of a group's list
 	Statuses    []Status // any of these
@@ -504,7 +552,7 @@ const (
 
 // EntryFilter selects entries for search.
 type EntryFilter struct {
-	Type    Type
+	Type    Type // empty: any
 	Viewer  Viewer
 	Project int64    // 0: of any
 	Group   *Group   // the project is below this group; nil: any

@@ -23,6 +23,7 @@ import (
 
 	"packhouse/internal/format/git"
 	"packhouse/internal/registry"
+	"packhouse/internal/web"
 )
 
 // handler is what stands around the routes, outermost first: request id and log, panics, the form of the path, and
@@ -85,6 +86,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 		r.Pattern = inner.Pattern
 		return
 	}
+	web.Gather(r)
 	s.mux.ServeHTTP(w, r)
 }
 
@@ -99,13 +101,16 @@ func (s *Server) noRoute(w http.ResponseWriter, r *http.Request) {
 		if pattern == everything {
 			_, pattern = s.api.Handler(&other)
 		}
-		if pattern != everything {
+		if pattern != everything && !strings.Contains(pattern, "{place}") { // any path may be one
 			allowed = append(allowed, method)
 		}
 	}
 	switch {
 	case strings.HasPrefix(r.URL.Path, "/api/v3/"): // scripts of old look for it
 		writeJSON(w, http.StatusGone, map[string]string{"error": "API V3 is no longer supported. Use API V4 instead."})
+		return
+	case len(allowed) == 0 && strings.Contains(r.Header.Get("Accept"), "text/html") && !strings.HasPrefix(r.URL.Path, "/api/"):
+		s.web.NotFound(w, r)
 		return
 	case len(allowed) == 0:
 		writeJSON(w, http.StatusNotFound, map[string]string{"error": "404 Not Found"})

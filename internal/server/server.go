@@ -124,6 +124,7 @@ type Server struct {
 	http     *http.Server
 	metrics  *metrics
 	limits   *limits
+	web      *web.Handler
 	mux      *http.ServeMux // of formats, pages and operations; what it does not have is the API's
 	api      *http.ServeMux
 	patterns []string // of all routes
@@ -195,7 +196,8 @@ func New(ctx context.Context, config Config) (_ *Server, err error) {
 		s.git.Changed(ctx, project, git.Publisher{UserID: user}, before)
 	}
 	api.New(reg, s.gate, repos, changed, s.BaseURL, config.Version, config.Revision).Routes(s.handleAPI)
-	(&web.Handler{Registry: reg, BaseURL: s.BaseURL}).Routes(s.handle)
+	s.web = &web.Handler{Registry: reg, Gate: s.gate, API: s.api, BaseURL: s.BaseURL, Health: s.health, Version: strings.TrimSpace(config.Version + " " + config.Revision), Started: time.Now()}
+	s.web.Routes(s.handle)
 	s.operationRoutes()
 	s.http = &http.Server{
 		Handler:           s.handler(),
@@ -458,18 +460,23 @@ func (s *Server) readiness(w http.ResponseWriter, r *http.Request) {
 		slog.ErrorContext(r.Context(), "not ready", "err", err)
 		return []map[string]string{{"status": "failed", "message": registry.MessageOf(err)}}
 	}
-	errs := map[string]error{"database_check": s.store.Ping(bounded), "blobs_check": s.blobs.Ping(bounded), "master_check": nil}
-	if s.draining.Load() {
-		errs["master_check"] = registry.Errorf(registry.Unavailable, "stopping")
-	}
 	answer, status := map[string]any{"status": "ok"}, http.StatusOK
-	for name, err := range errs {
-		answer[name] = check(err)
+	for name, err := range s.health(bounded) {
+		answer[name+"_check"] = check(err)
 		if err != nil {
 			answer["status"], status = "failed", http.StatusServiceUnavailable
 		}
 	}
 	writeJSON(w, status, answer)
+}
+
+// health asks the parts of the server how they are.
+func (s *Server) health(ctx context.Context) map[string]error {
+	errs := map[string]error{"database": s.store.Ping(ctx), "blobs": s.blobs.Ping(ctx), "master": nil}
+	if s.draining.Load() {
+		errs["master"] = registry.Errorf(registry.Unavailable, "stopping")
+	}
+	return errs
 }
 
 func writeJSON(w http.ResponseWriter, status int, value any) {

@@ -284,6 +284,15 @@ func (w *world) always(request *http.Request, a *answer) {
 	if a.status >= 500 {
 		w.Errorf("%s: %d %s", a.call, a.status, a.body)
 	}
+	if strings.HasPrefix(a.header.Get("Content-Type"), "text/html") && !strings.HasPrefix(request.URL.Path, "/api/") {
+		w.pageAlways(a)
+	}
+	if to := a.header.Get("Location"); a.status == http.StatusSeeOther && !strings.HasPrefix(request.URL.Path, "/api/") {
+		if !strings.HasPrefix(to, "/") || strings.HasPrefix(to, "//") || strings.ContainsAny(to, "\\\r\n") {
+			w.Errorf("%s: led to %q", a.call, to)
+		}
+		return
+	}
 	if a.status >= 300 && a.status < 400 && a.status != http.StatusNotModified && a.status != http.StatusMovedPermanently {
 		w.Errorf("%s: redirected to %s", a.call, a.header.Get("Location"))
 	}

@@ -9,7 +9,6 @@ func serverRows() []row {
 		return row{pattern: pattern, does: does, want: everybody, try: func(*world, *site, *caller) attempt { return attempt{call: call{path: path}} }}
 	}
 	return []row{
-		page("GET /{$}", "opens the first page", "/"),
 		page("GET /-/assets/", "fetches the style sheet", "/-/assets/style.css"),
 		page("GET /-/health", "asks whether the server lives", "/-/health"),
 		page("GET /-/liveness", "asks whether the server lives", "/-/liveness"),

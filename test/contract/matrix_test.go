@@ -19,7 +19,8 @@ import (
 // The matrix of rights: every kind of caller sends every request to every kind of place, and gets the status that the
 // contract's tables say. What a refused request would have changed is looked at afterwards, as root. The rows stand in
 // matrix_api_test.go and
-// matrix_packages_test.go (GitLab's API), matrix_npm_test.go (npm) and matrix_server_test.go (the rest).
+// matrix_packages_test.go (GitLab's API), matrix_npm_test.go (npm), matrix_pages_test.go (people in browsers) and matrix_server_test.go
+// (the rest).
 
 // row is one request, by everybody, at all sites of a kind.
 type row struct {
@@ -33,6 +34,7 @@ type row struct {
 	try  func(w *world, s *site, c *caller) attempt
 	want func(identity, *site) int
 	own  bool // the request is about its caller: it is made anew for each, with a credential that may be spent
+	page bool // it is a page's, which sessions of browsers open, and tokens do not
 }
 
 // attempt is a request that would succeed if its sender might.
@@ -95,6 +97,8 @@ type identity struct {
 	job      bool
 	bot      bool // with an access token of the site's project or group
 	home     bool // which is the site itself
+
+	browser *identity // in whose session; of tokens nil, as sessions are nothing elsewhere
 }
 
 const adminLevel = 60
@@ -296,7 +300,7 @@ func (s *site) level(level int) int {
 
 func TestMatrix(t *testing.T) {
 	w := own(t, harness.Config{Args: []string{"--log-requests", "errors"}})
-	rows := slices.Concat(serverRows(), apiRows(), peopleRows(), packageRows(), npmRows(), policyRows(), upkeepRows(), placeRows(), pypiRows(), nugetRows(), composerRows(), repositoryRows())
+	rows := slices.Concat(serverRows(), pageRows(), apiRows(), peopleRows(), packageRows(), npmRows(), policyRows(), upkeepRows(), placeRows(), pypiRows(), nugetRows(), composerRows(), repositoryRows())
 	w.sub("every route has a row", func(w *world) {
 		unknown := map[string]bool{}
 		for _, r := range rows {
@@ -335,7 +339,7 @@ func TestMatrix(t *testing.T) {
 	})
 
 	them := w.people()
-	callers := w.callers(them)
+	callers := append(w.callers(them), w.browsers(them)...)
 	sites := map[kind][]*site{onServer: {w.site(onServer, harness.Private, "enabled", them)}}
 	sites[onServer][0].what = "the server"
 	for _, v := range visibilities {
@@ -372,7 +376,7 @@ var preparations []func(w *world, s *site, them people)
 func (r *row) run(w *world, s *site, callers []*caller) {
 	var now *attempt
 	for _, c := range callers {
-		if r.only != nil && !slices.Contains(r.only, c.who) {
+		if r.only != nil && !slices.Contains(r.only, c.who) || !r.asks(c) {
 			continue
 		}
 		as := c.as(w, s)
@@ -387,6 +391,9 @@ func (r *row) run(w *world, s *site, callers []*caller) {
 		request.as = as
 		want := r.want(c.is(s), s)
 		a := w.send(request)
+		if r.page {
+			a.status = statusOfPage(a)
+		}
 		sentence := fmt.Sprintf("%s %s, %s: %s answers %d", c.who, r.does, s.what, a.call, a.status)
 		if a.status != want {
 			w.Errorf("%s, want %d\n%.300s", sentence, want, a.body)

@@ -91,6 +91,7 @@ type Config struct {
 	RootToken    string   // generated when empty
 	Args         []string // after those that the harness gives to "packhouse serve"
 	Env          []string // after the environment of this process, KEY=value
+	OwnPassword  bool     // the server makes root's password itself, as it does for people; Output has it
 
 	// RootCAs are what Do trusts when Args give the server a certificate.
 	RootCAs *x509.CertPool
@@ -111,8 +112,9 @@ type Server struct {
 	exited  chan struct{} // closed when the process is gone; exitErr is set then
 	exitErr error
 
-	mu  sync.Mutex
-	log bytes.Buffer
+	mu     sync.Mutex
+	log    bytes.Buffer
+	output bytes.Buffer
 }
 
 // Start builds packhouse, runs "packhouse serve" and returns when it listens.
@@ -146,6 +148,11 @@ func Start(ctx context.Context, config Config) (_ *Server, err error) {
 	s.cmd.Env = append(append(os.Environ(),
 		"PACKHOUSE_ROOT_PASSWORD="+config.RootPassword,
 		"PACKHOUSE_ROOT_TOKEN="+config.RootToken), config.Env...)
+	if config.OwnPassword {
+		s.cmd.Env = append(s.cmd.Env, "PACKHOUSE_ROOT_PASSWORD=")
+		s.RootPassword = ""
+	}
+	s.cmd.Stdout = printed{s}
 	stderr, err := s.cmd.StderrPipe()
 	if err != nil {
 		return nil, err
@@ -255,6 +262,22 @@ func (s *Server) Log() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.log.String()
+}
+
+// Output is what the server has written to its standard output until now.
+func (s *Server) Output() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.output.String()
+}
+
+// printed keeps what the server prints.
+type printed struct{ s *Server }
+
+func (p printed) Write(text []byte) (int, error) {
+	p.s.mu.Lock()
+	defer p.s.mu.Unlock()
+	return p.s.output.Write(text)
 }
 
 // Random is a text of 20 lower-case hex digits, different at each call: for

@@ -41,6 +41,7 @@ type listStore struct {
 	group   int64
 	project int64 // holds all packages until they are spread
 	token   string
+	user    harness.User // a member of the group
 	names   []string
 	crowded int64 // package with the most files
 	files   int   // that it has
@@ -48,35 +49,10 @@ type listStore struct {
 
 // lists measures the pages of lists, on SQLite and on PostgreSQL.
 func lists(b *bench) error {
-	var stores []*listStore
-	defer func() {
-		for _, s := range stores {
-			s.server.Stop()
-		}
-	}()
-	url, drop, err := databasetest.Create()
+	stores, release, err := b.fillStores("lists")
+	defer release()
 	if err != nil {
 		return err
-	}
-	defer drop()
-	folder := filepath.Join(b.dir, "lists")
-	for _, s := range []*listStore{
-		{system: packhouse + ", SQLite", dialect: "sqlite", dsn: "file:" + filepath.Join(folder, "sqlite", "packhouse.db") + "?_pragma=busy_timeout(60000)"},
-		{system: packhouse + ", PostgreSQL", dialect: "pgx", dsn: url},
-	} {
-		config := harness.Config{Data: filepath.Join(folder, s.dialect), Args: []string{"--log-requests", "none"}}
-		if s.dialect == "pgx" {
-			config.Args = append(config.Args, "--database", url)
-		} else {
-			config.Data = filepath.Join(folder, "sqlite")
-		}
-		if s.server, err = harness.Start(b.ctx, config); err != nil {
-			return err
-		}
-		stores = append(stores, s)
-		if err := s.fill(b.ctx, b.listPackages/listsVersions); err != nil {
-			return fmt.Errorf("%s: %w", s.system, err)
-		}
 	}
 	if err := b.measureLists(stores, "project", "in one project"); err != nil {
 		return err
@@ -87,6 +63,40 @@ func lists(b *bench) error {
 		}
 	}
 	return b.measureLists(stores, "group", fmt.Sprintf("in %d projects of a group", listsProjects))
+}
+
+// fillStores starts a server on a full SQLite and one on a full PostgreSQL. release stops what was started, also after an error.
+func (b *bench) fillStores(name string) (stores []*listStore, release func(), err error) {
+	var ends []func()
+	release = func() {
+		for _, end := range slices.Backward(ends) {
+			end()
+		}
+	}
+	url, drop, err := databasetest.Create()
+	if err != nil {
+		return nil, release, err
+	}
+	ends = append(ends, func() { drop() })
+	folder := filepath.Join(b.dir, name)
+	for _, s := range []*listStore{
+		{system: packhouse + ", SQLite", dialect: "sqlite", dsn: "file:" + filepath.Join(folder, "sqlite", "packhouse.db") + "?_pragma=busy_timeout(60000)"},
+		{system: packhouse + ", PostgreSQL", dialect: "pgx", dsn: url},
+	} {
+		config := harness.Config{Data: filepath.Join(folder, s.dialect), Args: []string{"--log-requests", "none"}}
+		if s.dialect == "pgx" {
+			config.Args = append(config.Args, "--database", url)
+		}
+		if s.server, err = harness.Start(b.ctx, config); err != nil {
+			return nil, release, err
+		}
+		ends = append(ends, func() { s.server.Stop() })
+		stores = append(stores, s)
+		if err := s.fill(b.ctx, b.listPackages/listsVersions); err != nil {
+			return nil, release, fmt.Errorf("%s: %w", s.system, err)
+		}
+	}
+	return stores, release, nil
 }
 
 // fill makes a private group with a project, a member of it, and the packages.
@@ -110,7 +120,7 @@ func (s *listStore) fill(ctx context.Context, names int) error {
 	if err != nil {
 		return err
 	}
-	s.group, s.project, s.token = top.ID, project.ID, token.Token
+	s.group, s.project, s.token, s.user = top.ID, project.ID, token.Token, user
 	db, err := sql.Open(s.dialect, s.dsn)
 	if err != nil {
 		return err

@@ -106,6 +106,11 @@ func TestRunGivesEveryFigure(t *testing.T) {
 		last := map[string]string{"project": "files", "group": "direct"}[scope]
 		want = append(want, row{"lists." + scope + "." + last, packhouse + ", SQLite / " + packhouse + ", PostgreSQL"})
 	}
+	for _, scope := range []string{"project", "group"} {
+		for _, page := range []string{"home", "explore", "search", "suggestions", "project", "group", "storage", "packages", "package", "admin"} {
+			want = append(want, row{"pages." + scope + "." + page, packhouse + ", SQLite / " + packhouse + ", PostgreSQL"})
+		}
+	}
 	if diff := cmp.Diff(want, rows); diff != "" {
 		t.Errorf("figures (-want +got):\n%s", diff)
 	}

@@ -150,6 +150,7 @@ var steps = []step{
 	{"composer-p2", composerP2},
 	{"quiet", quiet},
 	{"lists", lists},
+	{"pages", pages},
 }
 
 func stepNames() (names []string) {

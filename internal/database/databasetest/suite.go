@@ -58,6 +58,8 @@ func Run(t *testing.T, open func(t *testing.T) registry.Store) {
 		{"token lines", testTokenLines},
 		{"audit", testAudit},
 		{"logins", testLogins},
+		{"sessions", testSessions},
+		{"chosen passwords", testChosenPasswords},
 		{"access revision", testAccessRevision},
 		{"look-ups of what cannot be", testStrangeLookups},
 		{"times", testTimes},

@@ -15,7 +15,7 @@ import (
 )
 
 // Format is npm as the domain sees it.
-var Format = registry.Format{Type: registry.NPM, Compare: func(a, b string) int {
+var Format = registry.Format{Type: registry.NPM, Describe: describe, Compare: func(a, b string) int {
 	x, errX := parseVersion(a)
 	y, errY := parseVersion(b)
 	if errX != nil || errY != nil {

@@ -11,7 +11,8 @@ import (
 
 // Format is NuGet's, for the domain.
 var Format = registry.Format{
-	Type: registry.NuGet,
+	Type:     registry.NuGet,
+	Describe: describe,
 	Compare: func(a, b string) int {
 		x, okX := parseVersion(a)
 		y, okY := parseVersion(b)

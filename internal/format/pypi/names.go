@@ -194,7 +194,7 @@ func compareLocal(a, b []string) int {
 }
 
 // Format is PyPI as the domain sees it.
-var Format = registry.Format{Type: registry.PyPI, Compare: func(a, b string) int {
+var Format = registry.Format{Type: registry.PyPI, Describe: describe, Compare: func(a, b string) int {
 	x, okX := parseVersion(a)
 	y, okY := parseVersion(b)
 	switch {

@@ -1,0 +1,168 @@
+package web
+
+import (
+	"bytes"
+	"encoding/json"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"packhouse/internal/access"
+	"packhouse/internal/registry"
+)
+
+// answer is what the API has answered.
+type answer struct {
+	header http.Header
+	status int
+	body   bytes.Buffer
+}
+
+func (a *answer) Header() http.Header         { return a.header }
+func (a *answer) WriteHeader(status int)      { a.status = status }
+func (a *answer) Write(p []byte) (int, error) { return a.body.Write(p) }
+
+// get reads a part of the answer.
+func (a *answer) into(value any) error { return json.Unmarshal(a.body.Bytes(), value) }
+
+// apiRequest is a request for the REST API by the person of the session.
+func (q *request) apiRequest(method, path string, form url.Values) (*http.Request, error) {
+	ctx := q.Context()
+	if q.who.Session != nil {
+		ctx = access.WithSession(ctx, q.secret)
+	}
+	r, err := http.NewRequestWithContext(ctx, method, q.base+"/api/v4"+path, strings.NewReader(form.Encode()))
+	if err != nil {
+		return nil, err
+	}
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.RemoteAddr = q.RemoteAddr
+	return r, nil
+}
+
+// change is something that a form does.
+type change struct {
+	method, path string // of the REST API
+	form         url.Values
+	page         func(*request) error // that has the form, to be shown again
+	done, to     string               // what to say then, and where
+}
+
+// send asks the REST API to do something.
+func (q *request) send(c change) (*answer, error) {
+	r, err := q.apiRequest(c.method, c.path, c.form)
+	if err != nil {
+		return nil, err
+	}
+	a := &answer{header: http.Header{}, status: http.StatusOK}
+	q.h.API.ServeHTTP(a, r)
+	return a, nil
+}
+
+// submit does what a form asks for and leads to the next page, or shows the form again with what was wrong.
+func (q *request) submit(c change) error {
+	a, err := q.send(c)
+	if err != nil {
+		return err
+	}
+	if a.status < 300 {
+		return q.done(c.done, c.to)
+	}
+	return q.again(a, c.page)
+}
+
+// again shows a form with what the API found wrong with it.
+func (q *request) again(a *answer, page func(*request) error) error {
+	problems := q.wrong(a)
+	switch {
+	case a.status == http.StatusUnauthorized:
+		return errSignInFirst
+	case a.status == http.StatusNotFound:
+		return errNoPage
+	case a.status == http.StatusForbidden && (len(problems) == 0 || page == nil):
+		return registry.Errorf(registry.Forbidden, "%s", strings.Join(problems, " "))
+	case a.status >= 500:
+		return registry.Errorf(registry.Unavailable, "%s", strings.Join(problems, " "))
+	case len(problems) == 0:
+		problems = []string{q.t("That did not work")}
+	}
+	if page == nil {
+		return registry.Errorf(registry.Invalid, "%s", strings.Join(problems, " "))
+	}
+	q.status, q.problems = http.StatusUnprocessableEntity, problems
+	return page(q)
+}
+
+// wrong is what an answer of the API says, in sentences.
+func (q *request) wrong(a *answer) (problems []string) {
+	var body struct {
+		Message     json.RawMessage `json:"message"`
+		Error       json.RawMessage `json:"error"`
+		Description string          `json:"error_description"`
+	}
+	if a.into(&body) != nil {
+		return nil
+	}
+	add := func(text string) {
+		if text = sentence(text); text != "" {
+			problems = append(problems, q.lang.message(text))
+		}
+	}
+	for _, part := range []json.RawMessage{body.Message, body.Error} {
+		var text string
+		var list []string
+		var object map[string][]string
+		switch {
+		case json.Unmarshal(part, &text) == nil:
+			add(text)
+		case json.Unmarshal(part, &list) == nil:
+			for _, one := range list {
+				add(one)
+			}
+		case json.Unmarshal(part, &object) == nil:
+			said := map[string]bool{}
+			for _, attribute := range slices.Sorted(maps.Keys(object)) {
+				for _, one := range object[attribute] {
+					if name := label(attribute); !said[name+one] {
+						said[name+one] = true
+						problems = append(problems, q.lang.message(name)+": "+q.lang.message(one))
+					}
+				}
+			}
+		}
+	}
+	return problems
+}
+
+// label is a parameter of the API as people call it.
+func label(attribute string) string {
+	switch attribute {
+	case "project_namespace.name":
+		return "Path"
+	case "visibility_level":
+		return "Visibility"
+	}
+	text := strings.ReplaceAll(attribute, "_", " ")
+	return strings.ToUpper(text[:1]) + text[1:]
+}
+
+// fields takes fields of the form under the names that the API has for them.
+func (q *request) fields(names ...string) url.Values {
+	form := url.Values{}
+	for _, name := range names {
+		if q.PostForm.Has(name) {
+			form[name] = q.PostForm[name]
+		}
+	}
+	return form
+}
+
+// box is what a box of the form says.
+func (q *request) box(name string) string {
+	if q.PostForm.Has(name) {
+		return "true"
+	}
+	return "false"
+}

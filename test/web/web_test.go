@@ -1,0 +1,116 @@
+// Package web drives the pages with a real browser: the stories of people who use them, and each page in both themes and on a
+// phone, looked at with axe-core. The scripts beside this file hold the browser; here is what they find.
+package web
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"packhouse/test/harness"
+)
+
+// browse runs a script of the browser. It is given a value as JSON, and writes one line for each thing that it has looked at:
+// "ok NAME" or "not ok NAME: why", which become tests; what else it writes is shown.
+func browse(t *testing.T, script string, input any) {
+	t.Helper()
+	modules, err := harness.Tool("browser-modules/playwright-core/cli.js")
+	if err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatal(err)
+		}
+		t.Skip(err)
+	}
+	chromium, err := harness.Tool("chromium")
+	if err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatal(err)
+		}
+		t.Skip(err)
+	}
+	given, err := json.Marshal(input)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "node", script)
+	cmd.Env = append(os.Environ(), "MODULES="+filepath.Dir(filepath.Dir(modules)), "CHROMIUM="+chromium, "HOME="+t.TempDir())
+	cmd.Stdin = bytes.NewReader(given)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	seen := 0
+	lines := bufio.NewScanner(out)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		line := lines.Text()
+		if name, ok := strings.CutPrefix(line, "ok "); ok {
+			seen++
+			t.Run(name, func(*testing.T) {})
+		} else if rest, ok := strings.CutPrefix(line, "not ok "); ok {
+			seen++
+			name, why, _ := strings.Cut(rest, ": ")
+			t.Run(name, func(t *testing.T) { t.Error(strings.ReplaceAll(why, "␤", "\n")) })
+		} else {
+			t.Log(line)
+		}
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("%s: %v\n%s", script, err, stderr.String())
+	}
+	if seen == 0 {
+		t.Errorf("%s has looked at nothing", script)
+	}
+}
+
+func start(t *testing.T, config harness.Config) *harness.Server {
+	t.Helper()
+	s, err := harness.Start(context.Background(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+var printedPassword = regexp.MustCompile(`password: (\S+)`)
+
+// TestStories walks what people come for: the first run, a group, a project, a token; a publish with real npm and that token; search,
+// reading, the install line, deletion. Then the same on a phone in the dark.
+func TestStories(t *testing.T) {
+	t.Parallel()
+	s := start(t, harness.Config{OwnPassword: true, Args: []string{"--log-requests", "errors"}})
+	found := printedPassword.FindStringSubmatch(s.Output())
+	if found == nil {
+		t.Fatalf("the first start printed no password: %s", s.Output())
+	}
+	browse(t, "stories.mjs", map[string]string{"url": s.URL, "password": found[1], "folder": t.TempDir()})
+}
+
+// TestPages opens every page in both themes, on a desk and on a phone.
+func TestPages(t *testing.T) {
+	t.Parallel()
+	s := start(t, harness.Config{Args: []string{"--log-requests", "errors"}})
+	w := fill(t, s)
+	folder := os.Getenv("PACKHOUSE_SCREENSHOTS")
+	browse(t, "pages.mjs", map[string]any{"url": s.URL, "password": s.RootPassword, "pages": w.pages(), "folder": folder, "attack": w.attack, "only": os.Getenv("PACKHOUSE_PAGES")})
+}
