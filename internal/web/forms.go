@@ -61,6 +61,3 @@ func newConfirm(action, name, title, text, button string) confirmation {
 type copyLine struct{ Label, Text string }
 
 func newCopyLine(label, text string) copyLine { return copyLine{label, text} }
-
-// lines is how many lines a text has.
-func lines(text string) int { return strings.Count(text, "\n") + 1 }

@@ -24,7 +24,6 @@ type manager struct {
 	scheme  string
 	project *registry.Project
 	open    bool // anybody may install
-	root    string
 }
 
 func (q *request) manager(kind registry.Type) manager {

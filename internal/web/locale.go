@@ -80,8 +80,8 @@ func newLocale(tag, name string) *locale {
 		"short": func(digest string) string { return digest[:min(len(digest), 12)] },
 		"last":  func(full string) string { return path.Base(full) },
 		"seq":   func(all ...string) []string { return all }, "types": func() []registry.Type { return shownTypes },
-		"add": func(a, b int) int { return a + b }, "join": strings.Join, "isLocal": isLocal,
-		"field": newField, "sel": newSelect, "opt": newOption, "confirm": newConfirm, "copyline": newCopyLine, "lines": lines,
+		"join":  strings.Join,
+		"field": newField, "sel": newSelect, "opt": newOption, "confirm": newConfirm, "copyline": newCopyLine,
 	})
 	l.pages = template.Must(l.pages.ParseFS(files, "templates/*.html"))
 	return l

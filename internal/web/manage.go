@@ -154,14 +154,13 @@ type settingsPage struct {
 // settingRow is a setting of packages as it is here.
 type settingRow struct {
 	registry.Setting
-	Own      string // "": inherited
-	Set      bool   // here
-	Value    string // that counts
-	Above    string // that would count without this place
-	Locked   bool   // by a group above
-	Format   string
-	Heading  bool // the first of its format
-	LockName string
+	Own     string // "": inherited
+	Set     bool   // here
+	Value   string // that counts
+	Above   string // that would count without this place
+	Locked  bool   // by a group above
+	Format  string
+	Heading bool // the first of its format
 }
 
 // Label is what the setting is about, in English.
@@ -194,7 +193,7 @@ func (s settingRow) IsFlag() bool  { return s.Kind == registry.Flag || s.Kind ==
 func (s settingRow) IsLimit() bool { return s.Kind == registry.Limit }
 func (s settingRow) IsNames() bool { return s.Kind == registry.Names }
 
-// shownSettings are the settings that pages show: those of the formats that there are.
+// settingRows are the settings that pages show: those of the formats that there are.
 func (q *request) settingRows(policy *registry.Policy) (rows []settingRow) {
 	above := policy.Above()
 	group, _ := q.place.IDs()

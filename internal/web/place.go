@@ -202,14 +202,6 @@ func (q *request) require(action access.Action) error {
 	return nil
 }
 
-// group is what a page of groups alone is about.
-func (q *request) realGroup() error {
-	if q.place.Group == nil || q.place.Group.Personal() {
-		return errNoPage
-	}
-	return nil
-}
-
 // crumbs are the path of the place: each segment leads there.
 func (q *request) crumbs() (crumbs []crumb) {
 	segments := strings.Split(q.place.FullPath(), "/")

@@ -8,10 +8,8 @@ import (
 	"packhouse/internal/registry"
 )
 
-type profilePage struct{ Memberships int }
-
 func (h *Handler) profile(q *request) error {
-	return q.render("profile", q.t("Profile"), profilePage{})
+	return q.render("profile", q.t("Profile"), nil)
 }
 
 var themes = []string{"", "light", "dark"}

@@ -77,7 +77,7 @@ func (q *request) open(route route) (err error) {
 		return errSignInFirst
 	case route.who == administrators && !q.who.User.Admin:
 		return errNoPage // whoever may not know of it
-	case q.who.User != nil && q.who.User.Temporary && !strings.HasSuffix(route.pattern, "/-/setup") && route.who == signedIn:
+	case q.who.User != nil && q.who.User.Temporary && !strings.HasSuffix(route.pattern, "/-/setup") && route.who != anyone:
 		return errSetUpFirst
 	}
 	if q.PathValue("place") != "" {

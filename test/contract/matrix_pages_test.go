@@ -31,11 +31,9 @@ const cookie = "Cookie"
 
 // browsers are people in browsers.
 func (w *world) browsers(them people) (all []*caller) {
-	sessions := map[string]*sync.Once{}
 	credentials := map[string]credential{}
 	add := func(who string, u func() user, is func(*site) identity) {
 		once := &sync.Once{}
-		sessions[who] = once
 		all = append(all, &caller{who + " in a browser", func(w *world, _ *site) credential {
 			once.Do(func() { credentials[who] = w.signIn(u()) })
 			return credentials[who]
