@@ -298,7 +298,7 @@ func besides(f func()) (stop func()) {
 // Clients of all formats publish, read, tag and delete the same few versions, while everything unneeded is collected.
 func TestHistory(t *testing.T) {
 	rng := seed(t)
-	acknowledged, broken, n := 0, 0, rounds(1, 5)
+	acknowledged, broken, n := 0, 0, rounds(1, 3)
 	for range n {
 		nd := newNode(t, harness.Config{})
 		h, project := newHistory(), nd.project()
