@@ -153,6 +153,9 @@ func TestNuGetRefused(t *testing.T) {
 			if row.says != "" {
 				a.is(w, row.says)
 			}
+			if a.header.Get("X-NuGet-Warning") == "" {
+				w.Error("no X-NuGet-Warning for the client to print")
+			}
 		})
 	}
 	w.sub("nothing of it stays", func(w *world) {

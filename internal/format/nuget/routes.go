@@ -1,6 +1,7 @@
 package nuget
 
 import (
+	"errors"
 	"net/http"
 	"strings"
 
@@ -107,7 +108,11 @@ func denied(err error) bool {
 
 // writeError answers as GitLab's REST API does. Clients of NuGet print one header of it.
 func (h *Handler) writeError(w http.ResponseWriter, r *http.Request, err error) {
-	if message := registry.MessageOf(err); message != "" {
+	message := registry.MessageOf(err)
+	if parameter, is := errors.AsType[format.ParamError](err); is {
+		message = parameter.Error()
+	}
+	if message != "" {
 		w.Header().Set("X-NuGet-Warning", strings.Join(strings.FieldsFunc(message, func(c rune) bool { return c < ' ' || c > '~' }), " "))
 	}
 	h.WriteError(w, r, err, false)
