@@ -1,6 +1,7 @@
 package nuget
 
 import (
+	"cmp"
 	"encoding/json"
 	"net/http"
 	"strconv"
@@ -61,7 +62,7 @@ func (h *Handler) query(q *request) (*query, error) {
 		}
 		search.filter.Terms = append(search.filter.Terms, word)
 	}
-	if kind := values.Get("packageType"); kind != "" {
+	if kind := cmp.Or(values.Get("packageType"), values.Get("packageTypeFilter")); kind != "" { // the second is of clients before the protocol had it
 		search.filter.Terms = append(search.filter.Terms, typeWord(kind))
 	}
 	if len(search.filter.Terms) > maxTerms {
