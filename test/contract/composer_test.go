@@ -503,7 +503,7 @@ func TestComposerRefused(t *testing.T) {
 		{"a backslash", zipped(member{"composer.json", good}, member{`..\evil`, "x"}), "", 400, message + "Validation failed: the archive has a file whose path leads out of it"},
 		{"a link that leads out", link("../../etc/passwd"), "", 400, message + "Validation failed: the archive has a file whose path leads out of it"},
 		{"a link to the root", link("/etc/passwd"), "", 400, message + "Validation failed: the archive has a file whose path leads out of it"},
-		{"a file twice", zipped(member{"composer.json", good}, member{"composer.json", good}), "", 400, message + "Validation failed: the archive has the file \"composer.json\" twice"},
+		{"a file twice", zipped(member{"composer.json", good}, member{"composer.json", good}), "", 400, message + `Validation failed: the archive has the file \"composer.json\" twice`},
 		{"a zip bomb", zipped(member{"composer.json", good}, member{"zeros", strings.Repeat("\x00", 110<<20)}), "", 400, message + "Validation failed: the archive unpacks to too much"},
 		{"a composer.json that unpacks to too much", zipped(member{"composer.json", strings.Repeat(" ", 2<<20) + good}), "", 400, message + "Validation failed: composer.json is larger"},
 		{"a file over the limit", zipped(member{"composer.json", good}, member{"noise", string(noise(3 << 20))}), "", 413, message + "413 Request Entity Too Large"},
