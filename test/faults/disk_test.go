@@ -3,10 +3,10 @@
 package faults
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -14,18 +14,18 @@ import (
 	"packhouse/test/harness"
 )
 
-// small mounts a file system of so many bytes. Without the right to mount the test cannot be made, and says so.
+// small mounts a file system of so many bytes. Who has no right to mount cannot make the test; CI has it.
 func small(t *testing.T, size string) string {
 	t.Helper()
-	if runtime.GOOS != "linux" || os.Getuid() != 0 {
-		t.Skip("needs the right to mount a file system: run it as root on Linux")
-	}
 	folder := filepath.Join(t.TempDir(), "small")
 	if err := os.Mkdir(folder, 0o700); err != nil {
 		t.Fatal(err)
 	}
 	if err := mount(folder, "size="+size, 0); err != nil {
-		t.Skipf("needs the right to mount a file system: %v", err)
+		if os.Getenv("CI") == "" && errors.Is(err, os.ErrPermission) {
+			t.Skipf("needs the right to mount a file system: %v", err)
+		}
+		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		if err := syscall.Unmount(folder, syscall.MNT_DETACH); err != nil {

@@ -24,17 +24,11 @@ func browse(t *testing.T, script string, input any) {
 	t.Helper()
 	modules, err := harness.Tool("browser-modules/playwright-core/cli.js")
 	if err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal(err)
-		}
-		t.Skip(err)
+		t.Fatal(err)
 	}
 	chromium, err := harness.Tool("chromium")
 	if err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal(err)
-		}
-		t.Skip(err)
+		t.Fatal(err)
 	}
 	given, err := json.Marshal(input)
 	if err != nil {
