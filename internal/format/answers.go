@@ -48,21 +48,6 @@ type ParamError string
 
 func (e ParamError) Error() string { return string(e) }
 
-// Limited is a reader that returns Err beyond Left bytes.
-type Limited struct {
-	io.Reader
-	Left int64
-	Err  error
-}
-
-func (l *Limited) Read(p []byte) (int, error) {
-	n, err := l.Reader.Read(p)
-	if l.Left -= int64(n); l.Left < 0 {
-		return 0, l.Err
-	}
-	return n, err
-}
-
 // answers of the kinds of error, as GitLab's REST API gives them.
 var answers = map[registry.Kind]struct {
 	status int

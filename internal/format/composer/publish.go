@@ -319,8 +319,8 @@ func (h *Handler) receiveZip(r *http.Request, most int64) (staged registry.Stage
 		if r.ContentLength == 0 {
 			return nil, "", format.ParamError("package is missing")
 		}
-		staged, err = h.Registry.Blobs.Stage(r.Context(), &format.Limited{Reader: r.Body, Left: most, Err: errTooLarge})
-		return staged, version, cutOff(err)
+		staged, err = h.Registry.Blobs.Stage(r.Context(), &format.Limited{Reader: format.Upload{Reader: r.Body}, Left: most, Err: errTooLarge})
+		return staged, version, err
 	}
 	parts, err := r.MultipartReader()
 	if err != nil {
@@ -332,19 +332,19 @@ func (h *Handler) receiveZip(r *http.Request, most int64) (staged registry.Stage
 			break
 		}
 		if err != nil {
-			return staged, "", cutOff(err)
+			return staged, "", format.CutOff(err)
 		}
 		switch name := part.FormName(); {
 		case name == "package" && staged != nil, left == 0:
 			return staged, "", format.ParamError("package is invalid")
 		case name == "package":
-			if staged, err = h.Registry.Blobs.Stage(r.Context(), &format.Limited{Reader: part, Left: most, Err: errTooLarge}); err != nil {
-				return nil, "", cutOff(err)
+			if staged, err = h.Registry.Blobs.Stage(r.Context(), &format.Limited{Reader: format.Upload{Reader: part}, Left: most, Err: errTooLarge}); err != nil {
+				return nil, "", err
 			}
 		default:
 			text, err := io.ReadAll(io.LimitReader(part, maxParams+1))
 			if err != nil {
-				return staged, "", cutOff(err)
+				return staged, "", format.CutOff(err)
 			}
 			if len(text) > maxParams {
 				return staged, "", errTooLarge
@@ -358,14 +358,6 @@ func (h *Handler) receiveZip(r *http.Request, most int64) (staged registry.Stage
 		return nil, "", format.ParamError("package is missing")
 	}
 	return staged, version, nil
-}
-
-// cutOff is the error of a body that cannot be read on. Those of the store, and limits, keep their kind.
-func cutOff(err error) error {
-	if errors.Is(err, io.ErrUnexpectedEOF) || err != nil && strings.HasPrefix(err.Error(), "multipart: ") {
-		return &registry.Error{Kind: registry.Invalid, Message: "the upload ended early or is no multipart form", Err: err}
-	}
-	return err
 }
 
 // Pushed publishes the tags and branches that came or moved, where the project says so. What cannot be published is in the audit

@@ -3,7 +3,6 @@ package nuget
 import (
 	"encoding/json"
 	"io"
-	"mime/multipart"
 	"net/http"
 	"path"
 	"strings"
@@ -109,14 +108,14 @@ func (h *Handler) receive(q *request) (c *format.Caller, project *registry.Proje
 			break
 		}
 		if err != nil {
-			return nil, nil, staged, cutOff(err)
+			return nil, nil, staged, format.CutOff(err)
 		}
 		switch {
 		case part.FormName() != "package": // the next part begins behind it
 		case part.FileName() == "" || staged != nil:
 			return nil, nil, staged, format.ParamError("package is invalid")
 		default:
-			staged, err = h.Registry.Blobs.Stage(q.Context(), &format.Limited{Reader: content{part}, Left: maxFile, Err: errTooLarge})
+			staged, err = h.Registry.Blobs.Stage(q.Context(), &format.Limited{Reader: format.Upload{Reader: part}, Left: maxFile, Err: errTooLarge})
 			if err != nil {
 				return nil, nil, nil, err
 			}
@@ -130,25 +129,6 @@ func (h *Handler) receive(q *request) (c *format.Caller, project *registry.Proje
 
 // maxParts of a form are looked at. All but the package are passed over.
 const maxParts = 20
-
-// content tells a body that ends early from a failure of ours.
-type content struct{ part *multipart.Part }
-
-func (c content) Read(p []byte) (int, error) {
-	n, err := c.part.Read(p)
-	if err != nil && err != io.EOF {
-		err = cutOff(err)
-	}
-	return n, err
-}
-
-// cutOff is the error of a body that cannot be read on. Limits of the server keep their kind.
-func cutOff(err error) error {
-	if registry.KindOf(err) != registry.Fault {
-		return err
-	}
-	return &registry.Error{Kind: registry.Invalid, Message: "the upload ended early or is no multipart form", Err: err}
-}
 
 // traits are what some clients cannot read, or do not want.
 func traits(m *manifest, v version) (t registry.Traits) {

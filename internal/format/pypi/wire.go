@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"io"
-	"mime/multipart"
 	"net/http"
 	"slices"
 	"strings"
@@ -51,7 +50,7 @@ func readForm(r *http.Request, maxText int64, store func(so *form, content io.Re
 			return f, nil
 		}
 		if err != nil {
-			return nil, cutOff(err)
+			return nil, format.CutOff(err)
 		}
 		if n == maxFields {
 			return nil, registry.Errorf(registry.TooLarge, "the form has too many fields")
@@ -66,7 +65,7 @@ func readForm(r *http.Request, maxText int64, store func(so *form, content io.Re
 			if err != nil {
 				return nil, err
 			}
-			if err := store(f, io.TeeReader(&contentReader{part}, sum)); err != nil {
+			if err := store(f, io.TeeReader(format.Upload{Reader: part}, sum)); err != nil {
 				return nil, err
 			}
 			f.blake2 = sum.Sum(nil)
@@ -78,7 +77,7 @@ func readForm(r *http.Request, maxText int64, store func(so *form, content io.Re
 			}
 			size, err := io.Copy(into, io.LimitReader(part, limit+1))
 			if err != nil {
-				return nil, cutOff(err)
+				return nil, format.CutOff(err)
 			}
 			if maxText -= size + int64(len(name)); maxText < 0 || size > limit {
 				return nil, registry.Errorf(registry.TooLarge, "the fields of the form are too large")
@@ -96,25 +95,6 @@ func readForm(r *http.Request, maxText int64, store func(so *form, content io.Re
 			f.fields[name] = text
 		}
 	}
-}
-
-// contentReader tells a body that ends early from a failure of ours.
-type contentReader struct{ part *multipart.Part }
-
-func (c *contentReader) Read(p []byte) (int, error) {
-	n, err := c.part.Read(p)
-	if err != nil && err != io.EOF {
-		err = cutOff(err)
-	}
-	return n, err
-}
-
-// cutOff is the error of a body that cannot be read on. Limits of the server keep their kind.
-func cutOff(err error) error {
-	if registry.KindOf(err) != registry.Fault {
-		return err
-	}
-	return &registry.Error{Kind: registry.Invalid, Message: "the upload ended early or is no multipart form", Err: err}
 }
 
 // get is the value of a field, "" when it is not there.
