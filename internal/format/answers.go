@@ -16,31 +16,29 @@ import (
 
 // Serve answers an index document about a name that was found, from the cache where it is there in its present state.
 // write is given one snapshot of the store and the ids of the entries; what it returns for a name of which nothing is
-// left is answered as an error.
-func (f *Finder) Serve(w http.ResponseWriter, r *http.Request, cache *document.Cache, found *Found, prefix, variant, contentType string,
+// left is answered as an error. request says the rest of the answer.
+func (f *Finder) Serve(w http.ResponseWriter, r *http.Request, cache *document.Cache, found *Found, prefix, variant string, request document.Request,
 	write func(tx registry.Tx, w io.Writer, entries []int64) error) error {
-	return cache.Serve(w, r, document.Request{
-		Key:         document.MakeKey(f.Type, variant, found.Name, prefix, found.Entries),
-		ContentType: contentType,
-		Build: func(ctx context.Context, w io.Writer) (built document.Built, err error) {
-			err = f.Registry.Store.Read(ctx, func(tx registry.Tx) error {
-				entries, ids := slices.Clone(found.Entries), found.IDs()
-				for i := range entries {
-					e, err := tx.EntryByID(entries[i].EntryID)
-					if err != nil {
-						return err
-					}
-					entries[i].Revision = e.Revision
-					if e.UpdatedAt.After(built.Modified) {
-						built.Modified = e.UpdatedAt
-					}
+	request.Key = document.MakeKey(f.Type, variant, found.Name, prefix, found.Entries)
+	request.Build = func(ctx context.Context, w io.Writer) (built document.Built, err error) {
+		err = f.Registry.Store.Read(ctx, func(tx registry.Tx) error {
+			entries, ids := slices.Clone(found.Entries), found.IDs()
+			for i := range entries {
+				e, err := tx.EntryByID(entries[i].EntryID)
+				if err != nil {
+					return err
 				}
-				built.Key = document.MakeKey(f.Type, variant, found.Name, prefix, entries)
-				return write(tx, w, ids)
-			})
-			return built, err
-		},
-	})
+				entries[i].Revision = e.Revision
+				if e.UpdatedAt.After(built.Modified) {
+					built.Modified = e.UpdatedAt
+				}
+			}
+			built.Key = document.MakeKey(f.Type, variant, found.Name, prefix, entries)
+			return write(tx, w, ids)
+		})
+		return built, err
+	}
+	return cache.Serve(w, r, request)
 }
 
 // ParamError is a parameter that is missing or malformed: GitLab answers {"error": …} for it.

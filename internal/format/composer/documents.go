@@ -3,7 +3,6 @@ package composer
 import (
 	"bytes"
 	"cmp"
-	"context"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -222,32 +221,12 @@ func (h *Handler) serve(w http.ResponseWriter, q *request, name, variant string,
 	if err != nil {
 		return err
 	}
-	key := func(entries []registry.Revision) document.Key {
-		return document.MakeKey(registry.Composer, variant, name, q.base+pathKey, entries)
-	}
-	return h.Documents.Serve(w, q.Request, document.Request{
-		Key: key(f.Entries), ContentType: mediaType, Vary: vary, ByTime: true,
-		Build: func(ctx context.Context, w io.Writer) (built document.Built, err error) {
-			err = h.Registry.Store.Read(ctx, func(tx registry.Tx) error {
-				entries := slices.Clone(f.Entries)
-				for i := range entries {
-					e, err := tx.EntryByID(entries[i].EntryID)
-					if err != nil {
-						return err
-					}
-					entries[i].Revision = e.Revision
-					if e.UpdatedAt.After(built.Modified) {
-						built.Modified = e.UpdatedAt
-					}
-				}
-				built.Key = key(entries)
-				all, err := versions(tx, f.IDs(), q.base, paths, want)
-				if err != nil {
-					return err
-				}
-				return write(w, all)
-			})
-			return built, err
-		},
-	})
+	return h.Serve(w, q.Request, h.Documents, f, q.base+pathKey, variant, document.Request{ContentType: mediaType, Vary: vary, ByTime: true},
+		func(tx registry.Tx, w io.Writer, entries []int64) error {
+			all, err := versions(tx, entries, q.base, paths, want)
+			if err != nil {
+				return err
+			}
+			return write(w, all)
+		})
 }

@@ -103,7 +103,7 @@ func sorted(packages []*registry.Package, within registry.Traits) []release {
 
 // serve answers a document about one id.
 func (h *Handler) serve(w http.ResponseWriter, q *request, f *format.Found, variant string, write func(registry.Tx, io.Writer, []int64) error) error {
-	return h.Serve(w, q.Request, h.Documents, f, q.prefix, variant, jsonType, write)
+	return h.Serve(w, q.Request, h.Documents, f, q.prefix, variant, document.Request{ContentType: jsonType}, write)
 }
 
 // versions answers GET /download/:id/index of the flat container: all versions, the lowest first

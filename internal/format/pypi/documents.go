@@ -127,7 +127,7 @@ func (h *Handler) page(w http.ResponseWriter, q *request, name string) error {
 
 // serve answers a document about one name.
 func (h *Handler) serve(w http.ResponseWriter, q *request, f *format.Found, variant, contentType string, write func(registry.Tx, io.Writer, []int64) error) error {
-	return h.Serve(w, q.Request, h.Documents, f, q.prefix, variant, contentType, write)
+	return h.Serve(w, q.Request, h.Documents, f, q.prefix, variant, document.Request{ContentType: contentType}, write)
 }
 
 // fileURL is where a file is; its name has no character that a URL would have to escape but "!" and "+".
