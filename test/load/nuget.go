@@ -3,10 +3,6 @@ package main
 import (
 	"archive/zip"
 	"bytes"
-	"crypto/md5"
-	"crypto/sha1"
-	"crypto/sha256"
-	"crypto/sha512"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,11 +10,8 @@ import (
 	"math/rand/v2"
 	"mime/multipart"
 	"net/http"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 )
 
 const (
@@ -82,84 +75,15 @@ func (b *bench) nugetPush(what string, nupkg io.Reader) error {
 	return err
 }
 
-// nugetLarge pushes one large package, watches the server's memory meanwhile, and reads it back to compare its digest.
+// nugetLarge pushes one large package.
 func nugetLarge(b *bench) error {
 	const id, version = "NuGet.Large", "1.0.0"
-	path := filepath.Join(b.dir, "large.nupkg")
-	file, err := os.Create(path)
-	if err != nil {
-		return err
-	}
-	defer os.Remove(path)
-	defer file.Close()
-	// As for a wheel: four digests and a synced file, in one process on one core.
-	sum := sha256.New()
-	began := time.Now()
-	if err := writeNupkg(io.MultiWriter(file, md5.New(), sha1.New(), sum, sha512.New()), id, version, b.large, 1); err != nil {
-		return err
-	}
-	if err := file.Sync(); err != nil {
-		return err
-	}
-	limit := time.Since(began)
-	length, err := file.Seek(0, io.SeekCurrent)
-	if err != nil {
-		return err
-	}
-	if _, err := file.Seek(0, io.SeekStart); err != nil {
-		return err
-	}
-
-	idle, err := readMemory(b.server.PID)
-	if err != nil {
-		return err
-	}
-	stop, err := watchPeak(b.server.PID)
-	if err != nil {
-		return err
-	}
-	began = time.Now()
-	pushed := b.nugetPush(id, file)
-	took := time.Since(began)
-	peak, err := stop()
-	if pushed != nil {
-		return pushed
-	}
-	if err != nil {
-		return err
-	}
-	what := fmt.Sprintf("NuGet push of %d MiB", b.large>>20)
-	rate := func(d time.Duration) float64 { return float64(length) / 1e6 / d.Seconds() }
-	b.report.add(&figure{
-		ID: "nuget.large.publish", Unit: "MB/s", What: what,
-		Samples: []sample{
-			{System: packhouse, Value: rate(took)},
-			{System: "disk + 4 digests", Value: rate(limit)},
-		},
+	return b.sendLarge(large{
+		id: "nuget", file: "large.nupkg", what: fmt.Sprintf("NuGet push of %d MiB", b.large>>20),
+		write: func(w io.Writer) error { return writeNupkg(w, id, version, b.large, 1) },
+		send:  func(content io.Reader, _ int64, _ []byte) error { return b.nugetPush(id, content) },
+		url:   func([]byte) string { return b.nugetURL() + "/download/nuget.large/1.0.0/nuget.large.1.0.0.nupkg" },
 	})
-	b.report.add(&figure{
-		ID: "nuget.large.memory", Unit: "MiB", What: what + ", rise of peak VmRSS",
-		Samples: []sample{{System: packhouse, Value: mib(peak - idle.rss)}},
-	}).goal("value", "<=", 64)
-
-	request, err := http.NewRequestWithContext(b.ctx, http.MethodGet, b.nugetURL()+"/download/nuget.large/1.0.0/nuget.large.1.0.0.nupkg", nil)
-	if err != nil {
-		return err
-	}
-	request.Header = b.basicHeader()
-	response, err := client.Do(request)
-	if err != nil {
-		return err
-	}
-	defer response.Body.Close()
-	again := sha256.New()
-	if _, err := io.Copy(again, response.Body); err != nil {
-		return err
-	}
-	if response.StatusCode != http.StatusOK || !bytes.Equal(again.Sum(nil), sum.Sum(nil)) {
-		return fmt.Errorf("GET %s: status %d, and not the bytes that were pushed", request.URL.Path, response.StatusCode)
-	}
-	return nil
 }
 
 // nugetIndexes reads what clients ask for first about an id with many versions: its registration, of which the index lists the pages, one

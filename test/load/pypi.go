@@ -4,10 +4,7 @@ import (
 	"archive/zip"
 	"bytes"
 	"compress/gzip"
-	"crypto/md5"
-	"crypto/sha1"
 	"crypto/sha256"
-	"crypto/sha512"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -120,86 +117,19 @@ func (b *bench) pypiPublish(name, version string, size int64, seed byte, require
 	return wheel.Bytes(), b.pypiUpload(name, version, bytes.NewReader(wheel.Bytes()), int64(wheel.Len()), sum[:])
 }
 
-// pypiLarge uploads one large wheel, twice as large as npm's tarball, watches
-// the server's memory meanwhile, and reads it back to compare its digest.
+// pypiLarge uploads one large wheel.
 func pypiLarge(b *bench) error {
 	const name, version = "pypi-large", "1.0"
-	path := filepath.Join(b.dir, "large.whl")
-	file, err := os.Create(path)
-	if err != nil {
-		return err
-	}
-	defer os.Remove(path)
-	defer file.Close()
-	// What the machine needs at least for a store of these bytes: four digests
-	// and a synced file, in one process on one core.
-	sum := sha256.New()
-	began := time.Now()
-	if err := writeWheel(io.MultiWriter(file, md5.New(), sha1.New(), sum, sha512.New()), name, version, 2*b.large, 1); err != nil {
-		return err
-	}
-	if err := file.Sync(); err != nil {
-		return err
-	}
-	limit := time.Since(began)
-	length, err := file.Seek(0, io.SeekCurrent)
-	if err != nil {
-		return err
-	}
-	if _, err := file.Seek(0, io.SeekStart); err != nil {
-		return err
-	}
-
-	idle, err := readMemory(b.server.PID)
-	if err != nil {
-		return err
-	}
-	stop, err := watchPeak(b.server.PID)
-	if err != nil {
-		return err
-	}
-	began = time.Now()
-	uploaded := b.pypiUpload(name, version, file, length, sum.Sum(nil))
-	took := time.Since(began)
-	peak, err := stop()
-	if uploaded != nil {
-		return uploaded
-	}
-	if err != nil {
-		return err
-	}
-	what := fmt.Sprintf("PyPI upload of a wheel of %d MiB", 2*b.large>>20)
-	rate := func(d time.Duration) float64 { return float64(length) / 1e6 / d.Seconds() }
-	b.report.add(&figure{
-		ID: "pypi.large.publish", Unit: "MB/s", What: what,
-		Samples: []sample{
-			{System: packhouse, Value: rate(took)},
-			{System: "disk + 4 digests", Value: rate(limit)},
+	return b.sendLarge(large{
+		id: "pypi", file: "large.whl", what: fmt.Sprintf("PyPI upload of a wheel of %d MiB", 2*b.large>>20),
+		write: func(w io.Writer) error { return writeWheel(w, name, version, 2*b.large, 1) },
+		send: func(content io.Reader, length int64, sum []byte) error {
+			return b.pypiUpload(name, version, content, length, sum)
+		},
+		url: func(sum []byte) string {
+			return fmt.Sprintf("%s/files/%x/%s", b.pypiURL(), sum, wheelName(name, version))
 		},
 	})
-	b.report.add(&figure{
-		ID: "pypi.large.memory", Unit: "MiB", What: what + ", rise of peak VmRSS",
-		Samples: []sample{{System: packhouse, Value: mib(peak - idle.rss)}},
-	}).goal("value", "<=", 64)
-
-	request, err := http.NewRequestWithContext(b.ctx, http.MethodGet, fmt.Sprintf("%s/files/%x/%s", b.pypiURL(), sum.Sum(nil), wheelName(name, version)), nil)
-	if err != nil {
-		return err
-	}
-	request.Header = b.basicHeader()
-	response, err := client.Do(request)
-	if err != nil {
-		return err
-	}
-	defer response.Body.Close()
-	again := sha256.New()
-	if _, err := io.Copy(again, response.Body); err != nil {
-		return err
-	}
-	if response.StatusCode != http.StatusOK || !bytes.Equal(again.Sum(nil), sum.Sum(nil)) {
-		return fmt.Errorf("GET %s: status %d, and not the bytes that were uploaded", request.URL.Path, response.StatusCode)
-	}
-	return nil
 }
 
 // pypiPage reads the page of a project with many files, as pip and uv ask for
