@@ -147,35 +147,19 @@ func pypiPage(b *bench) error {
 	header.Set("Accept", pypiAccepts)
 	header.Set("Accept-Encoding", "gzip")
 	address := b.pypiURL() + "/simple/" + pypiRead + "/"
-	response, zipped, err := get(b.ctx, address, header)
-	if err != nil {
-		return err
-	}
-	if response.StatusCode != http.StatusOK || response.Header.Get("Content-Encoding") != "gzip" || response.Header.Get("Content-Type") != pypiAccepts {
-		return fmt.Errorf("GET %s: status %d, %v: not the gzip JSON that was asked for", address, response.StatusCode, response.Header)
-	}
-	plain, err := gunzip(zipped)
+	zipped, plain, err := b.getGzip(address, header, pypiAccepts)
 	if err != nil {
 		return err
 	}
 	if err := pypiCheck(plain, digests); err != nil {
 		return fmt.Errorf("GET %s: %w", address, err)
 	}
-	loads := []loadOf{{system: packhouse, pid: b.server.PID, url: address, header: header, status: http.StatusOK, length: len(zipped)}}
-	if b.nginx != nil {
-		l, err := b.nginx.putDocument(b.ctx, "simple.json", zipped, header)
-		if err != nil {
-			return err
-		}
-		loads = append(loads, l)
-	}
-	f, err := b.compare(&figure{
+	loads, err := b.compareDocument(&figure{
 		ID: "pypi.page", What: fmt.Sprintf("PyPI project page, %d files, JSON, gzip, %d KB", b.readVersions, len(zipped)>>10),
-	}, loads...)
+	}, address, header, "simple.json", zipped)
 	if err != nil {
 		return err
 	}
-	f.goal("ratio", ">=", 0.5)
 	return b.compareUnchanged(&figure{
 		ID: "pypi.page.304", What: fmt.Sprintf("PyPI project page, %d files, unchanged: 304", b.readVersions),
 	}, loads...)
