@@ -477,3 +477,8 @@ func (t *tx) PageFiles(pkg int64, order string, descending bool, limit, offset i
 	slices.SortFunc(files, func(a, b *registry.File) int { return cmp.Compare(slices.Index(ids, a.ID), slices.Index(ids, b.ID)) })
 	return files, total, err
 }
+
+func (t *tx) FilesSize(pkg int64) (bytes int64, err error) {
+	err = t.row(func(row scanner) error { return row.Scan(&bytes) }, "SELECT COALESCE(CAST(SUM(f.size) AS BIGINT), 0) FROM package_files f WHERE f.package_id = $1 AND f.status = 0", pkg)
+	return bytes, err
+}
