@@ -144,7 +144,7 @@ func (h *Handler) pushSymbols(w http.ResponseWriter, q *request) error {
 	return h.publish(w, q, &registry.Publication{
 		Package:   registry.Package{ProjectID: p.project.ID, Name: m.ID, Version: m.Version, VersionKey: v.key(), CreatorID: p.caller.UserID(), PipelineID: p.caller.PipelineID()},
 		EntryName: normalizeID(m.ID),
-		Joins:     true,
+		How:       registry.Join,
 		Files:     []registry.PublicationFile{file},
 	})
 }
