@@ -131,7 +131,15 @@ func entryConditions(f registry.EntryFilter) *conditions {
 	if len(f.Names) > 0 {
 		c.addIn("e.name", f.Names)
 	}
-	c.visible(f.Viewer, f.Known)
+	if f.Project != 0 || len(f.Names) > 0 {
+		c.visible(f.Viewer, f.Known)
+		return c
+	}
+	// Of many entries: which projects they may be of is found out first, and not again for each.
+	viewed := conditions{args: c.args}
+	viewed.visible(f.Viewer, f.Known)
+	c.args = viewed.args
+	c.add("e.project_id IN (SELECT p.id FROM projects p WHERE " + viewed.String() + ")")
 	return c
 }
 
