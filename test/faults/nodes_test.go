@@ -219,7 +219,7 @@ func TestNodes(t *testing.T) {
 		stop := make(chan struct{})
 		go func() {
 			defer close(ended)
-			workload(clients, rng, 2, 4, func() bool {
+			workload(clients, rng, 4, func() bool {
 				select {
 				case <-stop:
 					return true
@@ -238,7 +238,7 @@ func TestNodes(t *testing.T) {
 		close(stop)
 		<-ended
 		for _, nd := range nodes {
-			readAll(nd.client(h, "reader at "+nd.address(), project), 2)
+			readAll(t, nd.client(h, "reader at "+nd.address(), project), packs...)
 		}
 		note(fault.what, n, h.count(publish, done)-before, len(h.check()), fmt.Sprintf("slowest recovery %.1f s", slowest.Seconds()), "-run TestNodes")
 	}
