@@ -446,21 +446,30 @@ func TestRacing(t *testing.T) {
 	nd.collect()
 }
 
+// policyTakes sets a cleanup policy, which may take any version of pack1 at any time, and returns its path.
+func policyTakes(t *testing.T, nd *node, h *history, project int64) (path string) {
+	t.Helper()
+	path = fmt.Sprintf("/api/v4/projects/%d/packages/cleanup_policy", project)
+	if a, err := nd.server.Do("PUT", path, nd.config.RootToken, map[string]any{"enabled": true, "keep_n_versions": 2, "name_pattern": "(acme/)?pack1"}); err != nil || a.Status >= 300 {
+		t.Fatalf("cleanup policy: %v, %+v", err, a)
+	}
+	for _, d := range drivers {
+		for v := range 4 {
+			h.add(event{kind: remove, key: key{d.format, "pack1", fmt.Sprintf("1.0.%d", v)}, from: 0, outcome: unknown, client: "policy"})
+		}
+		if d.format == "composer" { // of its branch, too
+			h.add(event{kind: set, key: key{d.format, "pack1", d.tag.name}, from: 0, outcome: unknown, client: "policy"})
+		}
+	}
+	return path
+}
+
 // Publishers, deleters, a cleanup policy and collectors race for one name.
 func TestRacingRemovals(t *testing.T) {
 	rng := seed(t)
 	nd := newNode(t, harness.Config{})
 	h, project := newHistory(), nd.project()
-	api := fmt.Sprintf("/api/v4/projects/%d/packages/cleanup_policy", project)
-	if a, err := nd.server.Do("PUT", api, nd.config.RootToken, map[string]any{"enabled": true, "keep_n_versions": 2, "name_pattern": "pack1"}); err != nil || a.Status >= 300 {
-		t.Fatalf("cleanup policy: %v, %+v", err, a)
-	}
-	// The policy may take any version of pack1 at any time.
-	for _, d := range drivers {
-		for v := range 3 {
-			h.add(event{kind: remove, key: key{d.format, "pack1", fmt.Sprintf("1.0.%d", v)}, from: 0, outcome: unknown, client: "policy"})
-		}
-	}
+	api := policyTakes(t, nd, h, project)
 	stopCollecting := besides(func() { nd.command("gc", "--grace", "0s") })
 	stopCleaning := besides(func() { nd.server.Do("POST", api+"/run", nd.config.RootToken, nil) })
 	var clients []*client
