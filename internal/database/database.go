@@ -54,6 +54,7 @@ type DB struct {
 	queue      atomic.Int64  // transactions that go on or wait
 	QueueLimit int64         // of them; 0: any number. Set it before use
 	turn       chan struct{} // of SQLite's one writer: who waits longest is next, as in database/sql's pool it would not be
+	Before     func() error  // called before each statement of a transaction, whose error it returns; nil but in tests
 	anchor     *sql.Conn     // of SQLite: stays open, so that the log and its index stay in being
 	index      io.Closer     // of the file behind answers.index: closed after all connections
 }

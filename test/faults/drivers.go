@@ -150,11 +150,16 @@ var pypiDriver = driver{
 	},
 }
 
-// zipped is an archive of two files.
+// zipped is an archive of a file and something unique.
 func zipped(file, text, unique string) []byte {
+	return zippedAll([2]string{file, text}, [2]string{"lib/unique.txt", unique})
+}
+
+// zippedAll is an archive of files: name and text.
+func zippedAll(members ...[2]string) []byte {
 	var b bytes.Buffer
 	w := zip.NewWriter(&b) // in memory, where nothing fails
-	for _, member := range [][2]string{{file, text}, {"lib/unique.txt", unique}} {
+	for _, member := range members {
 		f, _ := w.Create(member[0])
 		f.Write([]byte(member[1]))
 	}
