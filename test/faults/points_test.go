@@ -448,7 +448,7 @@ func TestFaultPoints(t *testing.T) {
 // nothing names is taken in the end.
 func TestCollectorModel(t *testing.T) {
 	rng := seed(t)
-	n, acknowledged := rounds(6, 150), 0
+	n, acknowledged := rounds(6, 100), 0
 	content := func(i int) string { return fmt.Sprintf("content %d", i) } // few, so that what is taken comes again
 	const contents = 6
 	for range n {
