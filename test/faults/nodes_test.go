@@ -184,22 +184,22 @@ func TestNodes(t *testing.T) {
 	}
 	both := func(change func(string, int), i int) { change("front", i); change("back", i) }
 	faults := []struct {
-		what        string
+		name, what  string
 		rounds      int
 		begin, mend func()
 	}{
-		{"none: clients of all formats at three nodes, beside a cleanup policy and `packhouse gc --grace 0s`", rounds(1, 5), func() {}, func() {}},
-		{"one of three nodes killed", rounds(1, 10), func() { f.nodes[1].kill() }, func() { f.start(1) }},
-		{"one of three nodes cut off from PostgreSQL and S3: packets vanish", rounds(1, 10), func() { f.unplug("back", 2) }, func() { f.plug("back", 2) }},
-		{"one of three nodes cut off from everybody: packets vanish", rounds(0, 5), func() { both(f.unplug, 0) }, func() { both(f.plug, 0) }},
-		{"PostgreSQL killed under three nodes", rounds(1, 10), func() {
+		{"nothing", "none: clients of all formats at three nodes, beside a cleanup policy and `packhouse gc --grace 0s`", rounds(1, 5), func() {}, func() {}},
+		{"node killed", "one of three nodes killed", rounds(1, 10), func() { f.nodes[1].kill() }, func() { f.start(1) }},
+		{"cut off from the stores", "one of three nodes cut off from PostgreSQL and S3: packets vanish", rounds(1, 10), func() { f.unplug("back", 2) }, func() { f.plug("back", 2) }},
+		{"cut off", "one of three nodes cut off from everybody: packets vanish", rounds(0, 5), func() { both(f.unplug, 0) }, func() { both(f.plug, 0) }},
+		{"database killed", "PostgreSQL killed under three nodes", rounds(1, 10), func() {
 			if err := f.database.Kill(); err != nil {
 				t.Error(err)
 			}
 		}, func() { f.at(f.hub(), f.database.Start) }},
-		{"S3 answers 503 to three nodes", rounds(1, 10), func() { f.overload.Store(true) }, func() { f.overload.Store(false) }},
+		{"bucket overloaded", "S3 answers 503 to three nodes", rounds(1, 10), func() { f.overload.Store(true) }, func() { f.overload.Store(false) }},
 		// What it held in the database is free again before it comes back.
-		{"the machine of one of three nodes loses its power", rounds(0, 3), func() {
+		{"power lost", "the machine of one of three nodes loses its power", rounds(0, 3), func() {
 			both(f.unplug, 1)
 			f.nodes[1].kill()
 			for _, name := range append([]string{again}, packs...) {
@@ -216,40 +216,42 @@ func TestNodes(t *testing.T) {
 		if fault.rounds == 0 {
 			continue
 		}
-		before, lost := h.count(publish, done), len(h.check())
-		var slowest, longest time.Duration
-		ended, stop := make(chan struct{}), make(chan struct{})
-		go func() {
-			defer close(ended)
-			workload(clients, rng, 4, func() bool {
-				select {
-				case <-stop:
-					return true
-				default:
-					return false
-				}
-			})
-		}()
-		for range fault.rounds {
-			pause()
-			began := time.Now()
-			fault.begin()
-			longest = max(longest, time.Since(began))
-			pause()
-			fault.mend()
-			slowest = max(slowest, recovered("probe", 0, 1, 2))
-			f.revoked()
-		}
-		close(stop)
-		<-ended
-		for i := range f.nodes {
-			readAll(t, f.client(i, "reader"), append([]string{"probe"}, packs...)...)
-		}
-		measured := fmt.Sprintf("slowest recovery %.1f s", slowest.Seconds())
-		if strings.Contains(fault.what, "power") {
-			measured += fmt.Sprintf("; the others go on after %.0f s at most", longest.Seconds())
-		}
-		note(fault.what, fault.rounds, h.count(publish, done)-before, len(h.check())-lost, measured, "-run TestNodes")
+		t.Run(fault.name, func(t *testing.T) {
+			before, lost := h.count(publish, done), len(h.check())
+			var slowest, longest time.Duration
+			ended, stop := make(chan struct{}), make(chan struct{})
+			go func() {
+				defer close(ended)
+				workload(clients, rng, 4, func() bool {
+					select {
+					case <-stop:
+						return true
+					default:
+						return false
+					}
+				})
+			}()
+			for range fault.rounds {
+				pause()
+				began := time.Now()
+				fault.begin()
+				longest = max(longest, time.Since(began))
+				pause()
+				fault.mend()
+				slowest = max(slowest, recovered("probe", 0, 1, 2))
+				f.revoked()
+			}
+			close(stop)
+			<-ended
+			for i := range f.nodes {
+				readAll(t, f.client(i, "reader"), append([]string{"probe"}, packs...)...)
+			}
+			measured := fmt.Sprintf("slowest recovery %.1f s", slowest.Seconds())
+			if fault.name == "power lost" {
+				measured += fmt.Sprintf("; meanwhile the others go on after %.0f s at most", longest.Seconds())
+			}
+			note(fault.what, fault.rounds, h.count(publish, done)-before, len(h.check())-lost, measured, "-run TestNodes")
+		})
 	}
 	stopCleaning()
 	stopCollecting()
