@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -186,10 +187,34 @@ type world struct {
 
 var packages = registry.Format{Type: registry.NPM, Compare: strings.Compare}
 
+// emptyDatabase is the file of a new database: to make one takes longer than all that a test does with it.
+var emptyDatabase = sync.OnceValues(func() ([]byte, error) {
+	folder, err := os.MkdirTemp("", "packhouse-empty-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(folder)
+	path := filepath.Join(folder, "packhouse.db")
+	db, err := database.Open(context.Background(), path)
+	if err == nil {
+		err = db.Close()
+	}
+	if err != nil {
+		return nil, err
+	}
+	return os.ReadFile(path)
+})
+
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{t: t, folder: t.TempDir()}
-	var err error
+	empty, err := emptyDatabase()
+	if err == nil {
+		err = os.WriteFile(filepath.Join(w.folder, "packhouse.db"), empty, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 	if w.db, err = database.Open(t.Context(), filepath.Join(w.folder, "packhouse.db")); err != nil {
 		t.Fatal(err)
 	}
