@@ -35,6 +35,7 @@ import (
 	"packhouse/internal/format/pypi"
 	"packhouse/internal/gitrepo"
 	"packhouse/internal/registry"
+	"packhouse/internal/tracing"
 	"packhouse/internal/web"
 )
 
@@ -65,7 +66,8 @@ type Config struct {
 	RootPassword    string         // of the first start; empty: generated
 	RootToken       string         // of the first start; empty: generated
 	Limits          Limits
-	QueueLimit      int // transactions that go on or wait; 0: any number
+	QueueLimit      int             // transactions that go on or wait; 0: any number
+	Traces          *tracing.Traces // nil: none
 	Version         string
 	Revision        string
 }
@@ -165,6 +167,11 @@ func Over(ctx context.Context, config Config, store registry.Store, blobs regist
 	if err != nil || config.NPMUpstream != "" && (upstream.Host == "" || upstream.Scheme != "http" && upstream.Scheme != "https" || upstream.RawQuery != "" || upstream.User != nil) {
 		return nil, fmt.Errorf("--npm-upstream %q is not an http or https URL", config.NPMUpstream)
 	}
+	system := "sqlite"
+	if strings.Contains(config.Database, "://") {
+		system = "postgresql"
+	}
+	s.store, s.blobs = config.Traces.Store(s.store, system), config.Traces.Blobs(s.blobs)
 	if _, links := s.blobs.(registry.Linker); config.BlobRedirect && !links {
 		return nil, errors.New("--blob-redirect: clients can be sent to a bucket only, not to a folder")
 	}
@@ -209,7 +216,7 @@ func Over(ctx context.Context, config Config, store registry.Store, blobs regist
 	s.web.Routes(s.handle)
 	s.operationRoutes()
 	s.http = &http.Server{
-		Handler:           s.handler(),
+		Handler:           config.Traces.Handler(s.handler(), func(r *http.Request) bool { return operations[r.URL.Path] }),
 		ReadHeaderTimeout: 20 * time.Second,
 		WriteTimeout:      answerPatience, // which large and late answers extend
 		IdleTimeout:       2 * time.Minute,
@@ -421,13 +428,21 @@ func (s *Server) cleanUp(ctx context.Context) {
 func (s *Server) purge(ctx context.Context) {
 	tick := time.NewTicker(flushInterval)
 	defer tick.Stop()
-	for {
-		if err := s.reg.Purge(ctx); err != nil {
-			slog.Error("remove what is marked for destruction", "err", err)
+	purge := func(ctx context.Context) error {
+		err := s.reg.Purge(ctx)
+		if err != nil {
+			slog.ErrorContext(ctx, "remove what is marked for destruction", "err", err)
 		}
+		return err
+	}
+	purge(ctx)
+	for {
 		select {
 		case <-s.reg.Marked():
+			ctx, end := registry.Trace(ctx, "job.Purge")
+			end(purge(ctx))
 		case <-tick.C:
+			purge(ctx)
 		case <-ctx.Done():
 			return
 		}
