@@ -24,8 +24,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-	_ "github.com/jackc/pgx/v5/stdlib" // driver "pgx"
+	"github.com/jackc/pgx/v5/stdlib"
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 
@@ -53,6 +54,7 @@ type DB struct {
 	queue      atomic.Int64  // transactions that go on or wait
 	QueueLimit int64         // of them; 0: any number. Set it before use
 	turn       chan struct{} // of SQLite's one writer: who waits longest is next, as in database/sql's pool it would not be
+	Before     func() error  // called before each statement of a transaction, whose error it returns; nil but in tests
 	anchor     *sql.Conn     // of SQLite: stays open, so that the log and its index stay in being
 	index      io.Closer     // of the file behind answers.index: closed after all connections
 }
@@ -131,12 +133,26 @@ func (db *DB) openAnswers(ctx context.Context) (err error) {
 	return nil
 }
 
+// connectPatience is how long PostgreSQL may take to take a connection.
+const connectPatience = 10 * time.Second
+
+// missPeers lets PostgreSQL end a session within 20 seconds when the machine at its other end is gone without a word. By default it takes hours, in which
+// what that machine's transactions held would be held against all other nodes.
+const missPeers = "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 2; SET tcp_user_timeout = 20000"
+
 func (db *DB) openPostgres(location string) (err error) {
-	db.dialect = postgresDialect
-	db.writer, err = sql.Open("pgx", location)
+	config, err := pgx.ParseConfig(location)
 	if err != nil {
 		return err
 	}
+	if config.ConnectTimeout == 0 {
+		config.ConnectTimeout = connectPatience
+	}
+	db.dialect = postgresDialect
+	db.writer = stdlib.OpenDB(*config, stdlib.OptionAfterConnect(func(ctx context.Context, c *pgx.Conn) error {
+		_, err := c.Exec(ctx, missPeers)
+		return err
+	}))
 	db.writer.SetMaxOpenConns(max(16, 4*runtime.GOMAXPROCS(0)))
 	db.writer.SetMaxIdleConns(8)
 	db.reader = db.writer
