@@ -15,7 +15,7 @@ const begin = async (username, password) => {
   return state;
 };
 const session = await begin("root", input.password);
-const newcomer = await begin(input.newcomer.Username, input.newcomer.Password);
+const newcomer = await begin(input.newcomer.username, input.newcomer.password);
 
 // Each page is loaded once, and then shown as all of these.
 const kinds = [["light", desk, "light"], ["dark", desk, "dark"], ["phone-dark", phone, "dark"], ["phone-light", phone, "light"]];
@@ -68,7 +68,7 @@ const check = async (name, address) => {
     let bytes = 0;
     client.on("Network.loadingFinished", (event) => { bytes += event.encodedDataLength; });
     const answer = await page.goto(input.url + path, { waitUntil: "load" });
-    const want = { error: 404, "error-forbidden": 403 }[name] ?? 200;
+    const want = { error: 404, "error-forbidden": 403, "command-line": 404 }[name] ?? 200;
     equal("status", answer.status(), want);
     const foreign = requests.filter((url) => !url.startsWith(input.url + "/"));
     holds(`requests to elsewhere: ${foreign}`, foreign.length === 0);
