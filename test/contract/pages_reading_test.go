@@ -81,7 +81,7 @@ func TestPagesOfPackages(t *testing.T) {
 		w.send(call{path: page + ids["2.0.0"], as: nobody, header: map[string]string{"Accept": "text/html"}}).must(w, http.StatusNotFound)
 		w.displays(w.page(page+ids["2.0.0"]+"?tab=manage", theirs), []string{"List it"})
 		change("1.0.0", "unlist").must(w, http.StatusSeeOther)
-		w.displays(w.page("/-/search?q="+id, nobody), []string{"No package that you may read"}, ids["1.0.0"], ids["2.0.0"])
+		w.displays(w.page("/-/search?q="+id, nobody), []string{"No package that you may read"}, page)
 		change("2.0.0", "list").must(w, http.StatusSeeOther)
 		w.displays(w.page(page+ids["2.0.0"]+"?tab=versions", nobody), []string{`Versions <span class="unit">1</span>`, "2.0.0"}, "1.0.0")
 	})

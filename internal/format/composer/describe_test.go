@@ -1,31 +1,10 @@
 package composer
 
 import (
-	"archive/zip"
 	"bytes"
 	"encoding/json"
 	"testing"
 )
-
-// zipOf is an archive of names and texts.
-func zipOf(t testing.TB, files ...string) []byte {
-	t.Helper()
-	var b bytes.Buffer
-	z := zip.NewWriter(&b)
-	for i := 0; i < len(files); i += 2 {
-		f, err := z.Create(files[i])
-		if err == nil {
-			_, err = f.Write([]byte(files[i+1]))
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := z.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return b.Bytes()
-}
 
 func TestFindReadme(t *testing.T) {
 	for what, test := range map[string]struct {
