@@ -316,6 +316,9 @@ func (s *Server) Run(ctx context.Context) error {
 	working.Go(func() { s.background(background) })
 	working.Go(func() { s.cleanUp(background) })
 	working.Go(func() { s.purge(background) })
+	working.Go(func() {
+		s.reg.KeepFillingNeeds(background, func(err error) { slog.Error("note what packages depend on", "err", err) })
+	})
 	working.Go(func() { s.git.Mirrors(background) })
 	working.Go(func() { s.git.Upkeep(background) })
 	working.Go(func() {
