@@ -74,6 +74,7 @@ debian() {
 		Installed-Size: $(find "$package" -type f -printf '%s\n' | awk '{n += int(($1 + 1023) / 1024)} END {print n}')
 		Section: net
 		Priority: optional
+		Recommends: ca-certificates, git
 		Suggests: postgresql, nginx
 		Description: package registry server
 		 Speaks the native protocols of npm, PyPI, NuGet and their clients, and the
