@@ -246,6 +246,15 @@ func (db *DB) bounded(ctx context.Context) (context.Context, context.CancelFunc)
 	return context.WithTimeout(ctx, patience)
 }
 
+// point begins a query outside of a transaction, which counts as one. leave ends it.
+func (db *DB) point(ctx context.Context) (_ context.Context, leave func(), err error) {
+	if err := db.enter(); err != nil {
+		return nil, nil, err
+	}
+	ctx, cancel := db.bounded(ctx)
+	return ctx, func() { cancel(); db.queue.Add(-1) }, nil
+}
+
 func (db *DB) run(ctx context.Context, pool *sql.DB, options *sql.TxOptions, f func(registry.Tx) error) (err error) {
 	// A client that hangs up must not interrupt a statement half-way: SQLite would abandon the connection with its
 	// compiled statements, and a commit would end in doubt. Transactions are short.
@@ -271,8 +280,11 @@ func (db *DB) run(ctx context.Context, pool *sql.DB, options *sql.TxOptions, f f
 // AccessRevision implements [registry.Store].
 func (db *DB) AccessRevision(ctx context.Context) (int64, error) {
 	return answer(&db.answers, "access", func() (revision int64, err error) {
-		ctx, cancel := db.bounded(ctx)
-		defer cancel()
+		ctx, leave, err := db.point(ctx)
+		if err != nil {
+			return 0, err
+		}
+		defer leave()
 		err = db.row(ctx, "SELECT value FROM revisions WHERE name = 'access'").Scan(&revision)
 		return revision, classify(err)
 	})
@@ -290,8 +302,11 @@ func (db *DB) Revisions(ctx context.Context, t registry.Type, name string, proje
 		entries []registry.Revision
 	}
 	found, err := answer(&db.answers, key{t, name, project}, func() (r revisions, err error) {
-		ctx, cancel := db.bounded(ctx)
-		defer cancel()
+		ctx, leave, err := db.point(ctx)
+		if err != nil {
+			return r, err
+		}
+		defer leave()
 		r.access, r.entries, err = db.revisions(ctx, t, name, project)
 		return r, classify(err)
 	})
@@ -337,9 +352,12 @@ func (db *DB) FileOfVersion(ctx context.Context, entries []int64, version, name 
 		args = append(args, name)
 		query += fmt.Sprintf(" AND f.name = $%d", len(args))
 	}
-	ctx, cancel := db.bounded(ctx)
-	defer cancel()
 	if len(entries) > 1 { // a text for each number of them, which is not kept compiled
+		ctx, leave, err := db.point(ctx)
+		if err != nil {
+			return nil, err
+		}
+		defer leave()
 		db.queries.Add(1)
 		f, err := scanFile(db.reader.QueryRowContext(ctx, query+" ORDER BY p.id DESC, f.id DESC LIMIT 1", args...))
 		return f, classify(err)
@@ -349,6 +367,11 @@ func (db *DB) FileOfVersion(ctx context.Context, entries []int64, version, name 
 		version, name string
 	}
 	return answer(&db.answers, key{entries[0], version, name}, func() (*registry.File, error) {
+		ctx, leave, err := db.point(ctx)
+		if err != nil {
+			return nil, err
+		}
+		defer leave()
 		f, err := scanFile(db.row(ctx, query+" LIMIT 1", args...))
 		return f, classify(err)
 	})
@@ -361,8 +384,11 @@ func (db *DB) FileOfEntry(ctx context.Context, entry int64, name string) (*regis
 		file  string
 	}
 	return answer(&db.answers, key{entry, name}, func() (*registry.File, error) {
-		ctx, cancel := db.bounded(ctx)
-		defer cancel()
+		ctx, leave, err := db.point(ctx)
+		if err != nil {
+			return nil, err
+		}
+		defer leave()
 		f, err := scanFile(db.row(ctx, "SELECT "+fileColumns+" FROM packages p JOIN package_files f ON f.package_id = p.id WHERE p.entry_id = $1 AND f.name = $2 AND f.status = 0 AND "+
 			installable+" ORDER BY f.id DESC LIMIT 1", entry, name))
 		return f, classify(err)
@@ -379,8 +405,11 @@ func (db *DB) FilesByDigest(ctx context.Context, t registry.Type, sha256, name s
 		sha256, name string
 	}
 	return answer(&db.answers, key{t, sha256, name}, func() (files []registry.ProjectFile, err error) {
-		ctx, cancel := db.bounded(ctx)
-		defer cancel()
+		ctx, leave, err := db.point(ctx)
+		if err != nil {
+			return nil, err
+		}
+		defer leave()
 		rows, err := db.rows(ctx, "SELECT p.project_id, "+fileColumns+" FROM package_files f JOIN packages p ON p.id = f.package_id"+
 			" WHERE f.sha256 = $1 AND f.name = $2 AND f.status = 0 AND p.type = $3 AND "+installable+" ORDER BY f.id DESC", sha256, name, t)
 		if err != nil {
