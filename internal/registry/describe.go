@@ -77,17 +77,23 @@ func setLatest(tx Tx, format Format, entry, pkg int64, listed Kinds) error {
 	if err := tx.SetLatest(entry, pkg, listed); err != nil || format.Describe == nil {
 		return err
 	}
-	var names []string
+	d := &Description{}
 	if pkg != 0 {
-		d, err := describe(tx, format, pkg)
-		if err != nil {
+		var err error
+		if d, err = describe(tx, format, pkg); err != nil {
 			return err
 		}
-		for _, group := range d.Groups {
-			for _, each := range group.Dependencies {
-				if !group.Development && each.Key != "" && len(names) < maxNeeds {
-					names = append(names, each.Key)
-				}
+	}
+	return setNeeds(tx, format, entry, d)
+}
+
+// setNeeds keeps what the latest version of an entry depends on.
+func setNeeds(tx Tx, format Format, entry int64, d *Description) error {
+	var names []string
+	for _, group := range d.Groups {
+		for _, each := range group.Dependencies {
+			if !group.Development && each.Key != "" && len(names) < maxNeeds {
+				names = append(names, each.Key)
 			}
 		}
 	}
