@@ -163,7 +163,7 @@ func New(ctx context.Context, config Config) (_ *Server, err error) {
 	if s.blobs, err = config.BlobStore(ctx); err != nil {
 		return nil, err
 	}
-	s.blobs = config.Traces.Blobs(s.blobs)
+	s.blobs = config.Traces.Blobs(blob.KeepSmall(s.blobs, smallContents))
 	if _, links := s.blobs.(registry.Linker); config.BlobRedirect && !links {
 		return nil, errors.New("--blob-redirect: clients can be sent to a bucket only, not to a folder")
 	}
@@ -218,6 +218,9 @@ func New(ctx context.Context, config Config) (_ *Server, err error) {
 	}
 	return s, nil
 }
+
+// smallContents is how many bytes of small package files are kept in memory.
+const smallContents = 4 << 20
 
 // handle registers a route.
 func (s *Server) handle(pattern string, handler http.Handler) {
