@@ -4,7 +4,8 @@
 // Times are Unix milliseconds, optional references are NULL, which Go sees as id 0.
 //
 // SQLite has one writer: a pool of one connection whose transactions begin IMMEDIATE, so that two writers queue up
-// in Go instead of failing with SQLITE_BUSY, and a small pool of readers, which in WAL mode never wait.
+// in Go instead of failing with SQLITE_BUSY, and a small pool of readers, which in WAL mode never wait. Writers that wait
+// share a transaction with the one before them, and so its sync of the log (together.go).
 package database
 
 import (
@@ -50,13 +51,13 @@ type DB struct {
 	// SQLite compiles a statement each time it is asked; these keep the compiled ones. pgx does so by itself.
 	statements map[*sql.DB]*sync.Map // query text → *sql.Stmt
 	answers    answers
-	queries    atomic.Int64  // sent
-	queue      atomic.Int64  // transactions that go on or wait
-	QueueLimit int64         // of them; 0: any number. Set it before use
-	turn       chan struct{} // of SQLite's one writer: who waits longest is next, as in database/sql's pool it would not be
-	Before     func() error  // called before each statement of a transaction, whose error it returns; nil but in tests
-	anchor     *sql.Conn     // of SQLite: stays open, so that the log and its index stay in being
-	index      io.Closer     // of the file behind answers.index: closed after all connections
+	queries    atomic.Int64 // sent
+	queue      atomic.Int64 // transactions that go on or wait
+	QueueLimit int64        // of them; 0: any number. Set it before use
+	together   together     // SQLite's one writer
+	Before     func() error // called before each statement of a transaction, whose error it returns; nil but in tests
+	anchor     *sql.Conn    // of SQLite: stays open, so that the log and its index stay in being
+	index      io.Closer    // of the file behind answers.index: closed after all connections
 }
 
 var _ registry.Store = (*DB)(nil)
@@ -111,7 +112,7 @@ func (db *DB) openSQLite(path string) (err error) {
 		return err
 	}
 	db.writer.SetMaxOpenConns(1)
-	db.turn = make(chan struct{}, 1)
+	db.together.turn = make(chan struct{}, 1)
 	readers := 1 + max(4, runtime.GOMAXPROCS(0)) // one of them is the anchor
 	db.reader.SetMaxOpenConns(readers)
 	db.reader.SetMaxIdleConns(readers)
@@ -216,9 +217,8 @@ func (db *DB) Write(ctx context.Context, f func(registry.Tx) error) error {
 		return err
 	}
 	defer db.queue.Add(-1)
-	if db.turn != nil {
-		db.turn <- struct{}{}
-		defer func() { <-db.turn }()
+	if db.dialect == sqliteDialect {
+		return db.writeTogether(ctx, f)
 	}
 	for attempt := 1; ; attempt++ {
 		err := db.run(ctx, db.writer, nil, f)
@@ -265,16 +265,22 @@ func (db *DB) run(ctx context.Context, pool *sql.DB, options *sql.TxOptions, f f
 		return classify(err)
 	}
 	t := &tx{ctx: ctx, db: db, pool: pool, Tx: sqlTx}
-	defer func() {
-		for _, query := range t.uncompiled {
-			db.prepared(pool, query) // where it fails, the query goes on being compiled each time
-		}
-	}()
+	defer func() { db.compile(pool, t.uncompiled) }()
 	defer sqlTx.Rollback() // after Commit it does nothing
 	if err := f(t); err != nil {
 		return err
 	}
+	if err := t.beforeCommit(); err != nil {
+		return err
+	}
 	return classify(sqlTx.Commit())
+}
+
+// compile compiles queries for the next time. Where it fails, they go on being compiled each time.
+func (db *DB) compile(pool *sql.DB, queries []string) {
+	for _, query := range queries {
+		db.prepared(pool, query)
+	}
 }
 
 // AccessRevision implements [registry.Store].

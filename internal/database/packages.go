@@ -508,7 +508,7 @@ func (t *tx) Fragments(packages []int64, variant string, f func(*registry.Packag
 		return nil
 	}
 	set, args := in([]any{variant}, packages)
-	return t.fragments(f, fragmentColumns+"p.id IN "+set, args)
+	return t.fragments(f, fragmentColumns+"p.id IN "+set, args, len(packages))
 }
 
 func (t *tx) EachFragment(entries []int64, variant string, f func(*registry.Package, []byte) error) error {
@@ -520,12 +520,13 @@ func (t *tx) EachFragment(entries []int64, variant string, f func(*registry.Pack
 	if len(entries) > 1 {
 		where = "p.id IN (SELECT MAX(p.id) FROM packages p WHERE " + where + " GROUP BY p.version_key)"
 	}
-	return t.fragments(f, fragmentColumns+where, args)
+	return t.fragments(f, fragmentColumns+where, args, len(entries))
 }
 
-func (t *tx) fragments(f func(*registry.Package, []byte) error, query string, args []any) error {
+// fragments runs a query with a list of n ids.
+func (t *tx) fragments(f func(*registry.Package, []byte) error, query string, args []any, n int) error {
 	var body sql.RawBytes
-	return t.each(func(row scanner) error {
+	return t.eachIn(n, func(row scanner) error {
 		p := registry.Package{}
 		if err := row.Scan(append(packageFields(&p), &body)...); err != nil {
 			return err
@@ -559,7 +560,7 @@ func (t *tx) tags(column string, ids []int64) ([]*registry.Tag, error) {
 		return nil, nil
 	}
 	set, args := in(nil, ids)
-	return list(t, func(row scanner) (*registry.Tag, error) {
+	return listIn(t, len(ids), func(row scanner) (*registry.Tag, error) {
 		tag := &registry.Tag{}
 		return tag, row.Scan(&tag.ID, &tag.EntryID, &tag.Name, &tag.PackageID, &tag.Version, asTime{&tag.CreatedAt}, asTime{&tag.UpdatedAt})
 	}, "SELECT t.id, t.entry_id, t.name, t.package_id, p.version, t.created_at, t.updated_at FROM tags t JOIN packages p ON p.id = t.package_id WHERE "+column+" IN "+set+

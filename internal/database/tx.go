@@ -17,10 +17,23 @@ type tx struct {
 	db   *DB
 	pool *sql.DB
 	*sql.Tx
-	uncompiled []string // queries that were not compiled yet
+	uncompiled []string       // queries that were not compiled yet
+	last       []func() error // see BeforeCommit
 }
 
 var _ registry.Tx = (*tx)(nil)
+
+// BeforeCommit implements [registry.Tx].
+func (t *tx) BeforeCommit(f func() error) { t.last = append(t.last, f) }
+
+func (t *tx) beforeCommit() error {
+	for _, f := range t.last {
+		if err := f(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 // compiled returns the compiled query, or nil the first time. Compiling takes a connection of the pool, which here,
 // where one is held already, would wait for itself; so that is left for when the transaction is over.
@@ -95,6 +108,14 @@ func (t *tx) eachFixed(scan func(scanner) error, query string, args ...any) erro
 	return scanAll(rows, err, scan)
 }
 
+// eachIn is each for a query whose text depends on how many values a list in it has, n: with one, which is the usual, it is fixed.
+func (t *tx) eachIn(n int, scan func(scanner) error, query string, args ...any) error {
+	if n == 1 {
+		return t.eachFixed(scan, query, args...)
+	}
+	return t.each(scan, query, args...)
+}
+
 func scanAll(rows *sql.Rows, err error, scan func(scanner) error) error {
 	if err != nil {
 		return classify(err)
@@ -137,8 +158,13 @@ type scanner interface{ Scan(...any) error }
 
 // list collects the rows of a query.
 func list[T any](t *tx, scan func(scanner) (*T, error), query string, args ...any) ([]*T, error) {
+	return listIn(t, 0, scan, query, args...)
+}
+
+// listIn is list by eachIn.
+func listIn[T any](t *tx, n int, scan func(scanner) (*T, error), query string, args ...any) ([]*T, error) {
 	var all []*T
-	err := t.each(func(row scanner) error {
+	err := t.eachIn(n, func(row scanner) error {
 		one, err := scan(row)
 		all = append(all, one)
 		return classify(err)

@@ -2,6 +2,8 @@ package database
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -87,21 +89,45 @@ func (t *tx) CleanupPolicies(limit, offset int) ([]*registry.CleanupPolicy, int,
 	return page(t, scanCleanup, cleanupColumns, "cleanup_policies", &conditions{parts: []string{"(enabled OR started_at <> 0)"}}, "started_at DESC, project_id", limit, offset)
 }
 
-// SetNeeds implements [registry.Tx].
+// SetNeeds implements [registry.Tx]. From one version to the next hardly a name changes, and each lies on another page of
+// the table: only what does is written.
 func (t *tx) SetNeeds(entry int64, kind registry.Type, names []string) error {
-	if _, err := t.exec("DELETE FROM needs WHERE entry_id = $1", entry); err != nil || len(names) == 0 {
+	gone := map[string]bool{}
+	err := t.eachFixed(func(row scanner) error {
+		var name string
+		err := row.Scan(&name)
+		gone[name] = true
+		return err
+	}, "SELECT name FROM needs WHERE entry_id = $1", entry)
+	if err != nil {
 		return err
 	}
 	args := []any{kind, entry}
-	rows := make([]string, len(names))
-	for i, name := range names {
-		args = append(args, searchText(name))
-		rows[i] = fmt.Sprintf("($1, $%d, $2)", len(args))
+	var rows []string
+	for _, name := range names {
+		if name = searchText(name); gone[name] {
+			delete(gone, name)
+			continue
+		}
+		args = append(args, name)
+		rows = append(rows, fmt.Sprintf("($1, $%d, $2)", len(args)))
+	}
+	if len(gone) > 0 {
+		set, args := inTexts([]any{entry}, slices.Collect(maps.Keys(gone)))
+		if err := t.count(); err != nil {
+			return err
+		}
+		if _, err := t.ExecContext(t.ctx, "DELETE FROM needs WHERE entry_id = $1 AND name IN "+set, args...); err != nil {
+			return classify(err)
+		}
+	}
+	if len(rows) == 0 {
+		return nil
 	}
 	if err := t.count(); err != nil {
 		return err
 	}
-	_, err := t.ExecContext(t.ctx, "INSERT INTO needs (type, name, entry_id) VALUES "+strings.Join(rows, ", ")+" ON CONFLICT DO NOTHING", args...)
+	_, err = t.ExecContext(t.ctx, "INSERT INTO needs (type, name, entry_id) VALUES "+strings.Join(rows, ", ")+" ON CONFLICT DO NOTHING", args...)
 	return classify(err)
 }
 

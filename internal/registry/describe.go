@@ -139,24 +139,31 @@ func setLatest(tx Tx, format Format, entry, pkg int64, listed Kinds) error {
 	if err := tx.SetLatest(entry, pkg, listed); err != nil {
 		return err
 	}
-	return setNeeds(tx, format, entry, pkg)
+	return noteNeeds(tx, format, entry, pkg)
 }
 
-func setNeeds(tx Tx, format Format, entry, pkg int64) error {
+// noteNeeds keeps what an entry depends on when a package is its latest version.
+func noteNeeds(tx Tx, format Format, entry, pkg int64) error {
 	if format.Describe == nil {
 		return nil
 	}
-	var names []string
+	d := &Description{}
 	if pkg != 0 {
-		d, err := describe(tx, format, pkg)
-		if err != nil {
+		var err error
+		if d, err = describe(tx, format, pkg); err != nil {
 			return err
 		}
-		for _, group := range d.Groups {
-			for _, each := range group.Dependencies {
-				if !group.Development && each.Key != "" && len(names) < maxNeeds {
-					names = append(names, each.Key)
-				}
+	}
+	return setNeeds(tx, format, entry, d)
+}
+
+// setNeeds keeps what the latest version of an entry depends on.
+func setNeeds(tx Tx, format Format, entry int64, d *Description) error {
+	var names []string
+	for _, group := range d.Groups {
+		for _, each := range group.Dependencies {
+			if !group.Development && each.Key != "" && len(names) < maxNeeds {
+				names = append(names, each.Key)
 			}
 		}
 	}
@@ -201,7 +208,7 @@ func (r *Registry) FillNeeds(ctx context.Context) error {
 					return err
 				}
 				for _, entry := range entries {
-					if err := setNeeds(tx, r.Format(entry.Type), entry.ID, entry.LatestID); err != nil {
+					if err := noteNeeds(tx, r.Format(entry.Type), entry.ID, entry.LatestID); err != nil {
 						return err
 					}
 					after = entry.ID

@@ -157,11 +157,13 @@ func (r *Registry) Publish(ctx context.Context, format Format, p *Publication) (
 				return err
 			}
 		}
+		var files []*File
 		for _, file := range p.Files {
 			created := &File{PackageID: pkg.ID, Name: file.Name, Digests: file.Content.Digests(), Facts: file.Facts}
 			if err := tx.CreateFile(created); err != nil {
 				return err
 			}
+			files = append(files, created)
 			for _, s := range file.Symbols {
 				symbol := s.Symbol
 				symbol.FileID, symbol.Size, symbol.SHA256 = created.ID, s.Content.Digests().Size, s.Content.Digests().SHA256
@@ -174,10 +176,13 @@ func (r *Registry) Publish(ctx context.Context, format Format, p *Publication) (
 		switch {
 		case replaced:
 			detail, err = "in place of the one before", findLatest(tx, format, entry.ID)
-		case p.How == Whole:
-			err = raiseLatest(tx, format, entry, p)
+		case there:
+			detail, err = p.Files[0].Name, raiseLatest(tx, format, entry, p, nil)
 		default:
-			detail, err = p.Files[0].Name, raiseLatest(tx, format, entry, p)
+			if p.How != Whole {
+				detail = p.Files[0].Name
+			}
+			err = raiseLatest(tx, format, entry, p, files)
 		}
 		if err != nil {
 			return err
@@ -186,16 +191,19 @@ func (r *Registry) Publish(ctx context.Context, format Format, p *Publication) (
 			return err
 		}
 		// The contents come last, when nothing but the commit itself can fail any more.
-		for _, file := range p.Files {
-			if err := file.Content.Commit(ctx); err != nil {
-				return err
-			}
-			for _, s := range file.Symbols {
-				if err := s.Content.Commit(ctx); err != nil {
+		tx.BeforeCommit(func() error {
+			for _, file := range p.Files {
+				if err := file.Content.Commit(ctx); err != nil {
 					return err
 				}
+				for _, s := range file.Symbols {
+					if err := s.Content.Commit(ctx); err != nil {
+						return err
+					}
+				}
 			}
-		}
+			return nil
+		})
 		return nil
 	})
 }
@@ -361,11 +369,25 @@ func point(ctx context.Context, tx Tx, p *Publication, policy *Policy, most int6
 // errSame rolls a publish back that would change nothing.
 var errSame = errors.New("nothing changes")
 
-// raiseLatest sets an entry's latest version, and what is listed of it, after one was added, without looking at the others.
-func raiseLatest(tx Tx, format Format, entry *Entry, p *Publication) error {
+// raiseLatest sets an entry's latest version, and what is listed of it, after one was added, without looking at the others. files
+// are those of a version that is new, which is all in p; nil: there was more of it before.
+func raiseLatest(tx Tx, format Format, entry *Entry, p *Publication, files []*File) error {
 	listed := entry.Listed | kinds([]*Package{&p.Package})
+	set := func() error {
+		if files == nil || format.Describe == nil {
+			return setLatest(tx, format, entry.ID, p.Package.ID, listed)
+		}
+		if err := tx.SetLatest(entry.ID, p.Package.ID, listed); err != nil {
+			return err
+		}
+		d, err := format.Describe(files[:min(len(files), describedFiles)], func(variant string) ([]byte, error) { return p.Fragments[variant], nil })
+		if err != nil {
+			return err
+		}
+		return setNeeds(tx, format, entry.ID, d)
+	}
 	if slices.Contains(p.Tags, LatestTag) || entry.LatestID == 0 {
-		return setLatest(tx, format, entry.ID, p.Package.ID, listed)
+		return set()
 	}
 	tags, err := tx.Tags([]int64{entry.ID})
 	if err != nil {
@@ -377,7 +399,7 @@ func raiseLatest(tx Tx, format Format, entry *Entry, p *Publication) error {
 	case err != nil:
 		return err
 	case !tagged && !behind(format, &p.Package, latest):
-		return setLatest(tx, format, entry.ID, p.Package.ID, listed)
+		return set()
 	case listed != entry.Listed:
 		return tx.SetLatest(entry.ID, latest.ID, listed)
 	}

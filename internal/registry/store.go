@@ -38,6 +38,10 @@ type Store interface {
 // Tx is the queries of one transaction. Methods that look for one thing return NotFound when it is not there;
 // methods that create return Conflict when it is already there, and set the ID and the times.
 type Tx interface {
+	// BeforeCommit has f done when nothing more is asked of the transaction, and before it is committed; when it fails, nothing is. Meanwhile
+	// others may write.
+	BeforeCommit(f func() error)
+
 	CreateUser(*User) error // and the user's namespace
 	// UpdateUser changes all of a user but Bot. A new user name moves the projects in the user's namespace along.
 	UpdateUser(*User) error

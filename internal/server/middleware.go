@@ -302,6 +302,11 @@ func (w *response) ReadFrom(r io.Reader) (total int64, err error) {
 	if !ok {
 		limited = &io.LimitedReader{R: r, N: math.MaxInt64}
 	}
+	if memory, ok := limited.R.(interface{ Next(n int) []byte }); ok {
+		n, err := w.Write(memory.Next(int(min(limited.N, math.MaxInt))))
+		limited.N -= int64(n)
+		return int64(n), err
+	}
 	if w.cork(limited.N) {
 		defer w.uncork()
 	}

@@ -171,7 +171,7 @@ func Over(ctx context.Context, config Config, store registry.Store, blobs regist
 	if strings.Contains(config.Database, "://") {
 		system = "postgresql"
 	}
-	s.store, s.blobs = config.Traces.Store(s.store, system), config.Traces.Blobs(s.blobs)
+	s.store, s.blobs = config.Traces.Store(s.store, system), config.Traces.Blobs(blob.KeepSmall(s.blobs, smallContents))
 	if _, links := s.blobs.(registry.Linker); config.BlobRedirect && !links {
 		return nil, errors.New("--blob-redirect: clients can be sent to a bucket only, not to a folder")
 	}
@@ -226,6 +226,9 @@ func Over(ctx context.Context, config Config, store registry.Store, blobs regist
 	}
 	return s, nil
 }
+
+// smallContents is how many bytes of small package files are kept in memory.
+const smallContents = 4 << 20
 
 // handle registers a route.
 func (s *Server) handle(pattern string, handler http.Handler) {

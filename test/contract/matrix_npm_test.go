@@ -129,7 +129,11 @@ func npmRows() (rows []row) {
 			rows = append(rows, r)
 		}
 		reads := func(does, method string, path func(*site) string, want func(identity, *site) int, body ...any) {
-			add(row{does: does, want: want, try: func(_ *world, s *site, _ *caller) attempt {
+			pattern := ""
+			if method == "GET" || method == "HEAD" {
+				pattern = "GET " + prefix.pattern + "/{rest...}"
+			}
+			add(row{pattern: pattern, does: does, want: want, try: func(_ *world, s *site, _ *caller) attempt {
 				c := call{method: method, path: prefix.at(s) + path(s)}
 				if len(body) > 0 {
 					c.body = body[0]

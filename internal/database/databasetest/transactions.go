@@ -1,11 +1,13 @@
 package databasetest
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -72,6 +74,73 @@ func (s *store) untouched(p *registry.Project, accessRevision int64) {
 	same(s.t, "revision", int64(1), s.entry(p, "pack").Revision)
 	same(s.t, "access revision", accessRevision, s.accessRevision())
 	s.publish(p, "pack", "2") // writing goes on
+}
+
+// Of writers that come at once, which may share a transaction, each comes through or takes back what is its own.
+func testWritersTogether(t *testing.T, s *store) {
+	ways := map[string]func(tx registry.Tx) error{
+		"well":                     func(registry.Tx) error { return nil },
+		"with an error":            func(registry.Tx) error { return errBoom },
+		"with a panic":             func(registry.Tx) error { panic("boom") },
+		"with an error at the end": func(tx registry.Tx) error { tx.BeforeCommit(func() error { return errBoom }); return nil },
+		"with a panic at the end":  func(tx registry.Tx) error { tx.BeforeCommit(func() error { panic("boom") }); return nil },
+		"well, and slowly at the end": func(tx registry.Tx) error {
+			tx.BeforeCommit(func() error { time.Sleep(time.Millisecond); return nil })
+			return nil
+		},
+		"well, after a refused query":    func(tx registry.Tx) error { _, err := tx.UserByUsername("nobody"); return ignore(err) },
+		"well, and with much to write":   func(tx registry.Tx) error { return several(tx, 50) },
+		"with an error after much of it": func(tx registry.Tx) error { return cmp.Or(several(tx, 50), errBoom) },
+	}
+	var group sync.WaitGroup
+	writers := 0
+	for range 12 {
+		for way, run := range ways {
+			writers++
+			name := fmt.Sprintf("u%d", writers)
+			group.Go(func() {
+				ends := 0 // of runs whose end was reached: one run is the last, whatever became of those before
+				err := func() (err error) {
+					defer func() {
+						if recover() != nil {
+							err = errBoom
+						}
+					}()
+					return s.Store.Write(context.Background(), func(tx registry.Tx) error {
+						if err := tx.CreateUser(&registry.User{Username: name, Name: way}); err != nil {
+							return err
+						}
+						tx.BeforeCommit(func() error { ends++; return nil })
+						return run(tx)
+					})
+				}()
+				well := strings.HasPrefix(way, "well")
+				if well != (err == nil) || well && ends == 0 || !well && !errors.Is(err, errBoom) {
+					t.Errorf("%s: %v, with %d ends", way, err, ends)
+				}
+				err = s.Store.Read(context.Background(), func(tx registry.Tx) error { _, err := tx.UserByUsername(name); return err })
+				if well && err != nil || !well && registry.KindOf(err) != registry.NotFound {
+					t.Errorf("%s, looked for: %v", way, err)
+				}
+			})
+		}
+	}
+	group.Wait()
+	same(t, "users", 12*4, find(s, registry.Tx.CountUsers))
+}
+
+var errBoom = errors.New("boom")
+
+func ignore(error) error { return nil }
+
+// several makes so many events.
+func several(tx registry.Tx, n int) error {
+	for range n {
+		if err := tx.Record(&registry.Event{Name: registry.UserChanged}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // The first requests after a start come all at once, when nothing is prepared yet.

@@ -46,14 +46,16 @@ func (h *Handler) Routes(handle func(pattern string, handler http.Handler)) {
 		slashes := strings.Count(prefix, "/") + 1
 		// Without this, the mux would redirect there.
 		handle(prefix, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { writeError(w, r, errRoute) }))
-		handle(prefix+"/{rest...}", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		all := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			escaped := r.URL.EscapedPath()
 			at := nth(escaped, '/', slashes)
 			q := &request{r, h.BaseURL(r) + escaped[:at], escaped[at+1:], format.Place{Project: r.PathValue("project"), Group: r.PathValue("group")}}
 			if err := h.route(w, q); err != nil {
 				writeError(w, r, err)
 			}
-		}))
+		})
+		handle("GET "+prefix+"/{rest...}", all) // what has no method the mux finds last, after all that have one
+		handle(prefix+"/{rest...}", all)
 	}
 }
 
