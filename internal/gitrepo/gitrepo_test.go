@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -15,6 +16,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -199,6 +201,15 @@ func TestHead(t *testing.T) {
 	if got := r.Head(3); got != "main" {
 		t.Errorf("packed: %q", got)
 	}
+	// One below that name is another.
+	git(t, work, "push", "--quiet", url+"/5.git", "HEAD:refs/heads/main/a")
+	state, err := r.State(t.Context(), 5)
+	if err == nil {
+		err = r.FindHead(t.Context(), 5, state)
+	}
+	if got := r.Head(5); err != nil || got != "main/a" {
+		t.Errorf("a folder of branches: %q, %v", got, err)
+	}
 }
 
 func TestArchive(t *testing.T) {
@@ -230,6 +241,140 @@ func TestArchive(t *testing.T) {
 	if err := r.Archive(ended, 1, commit, "top", func(in io.Reader) error { _, err := io.Copy(io.Discard, in); return err }); err == nil {
 		t.Error("an archive for nobody")
 	}
+}
+
+// What a commit and its attributes would have Git make is bounded.
+func TestArchiveMemory(t *testing.T) {
+	r, work := open(t), t.TempDir()
+	r.most = "16m"
+	git(t, work, "init", "--quiet", "--initial-branch=main")
+	for name, content := range map[string]string{".gitattributes": "bomb export-subst\n", "bomb": strings.Repeat("$Format:%B$\n", 1000), "message": strings.Repeat("message\n", 10_000)} {
+		if err := os.WriteFile(filepath.Join(work, name), []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	git(t, work, "add", "--all")
+	git(t, work, "commit", "--quiet", "--file=message")
+	git(t, work, "push", "--quiet", serve(t, r, 1<<30)+"/1.git", "main")
+	err := r.Archive(t.Context(), 1, git(t, work, "rev-parse", "main"), "top", func(in io.Reader) error { _, err := io.Copy(io.Discard, in); return err })
+	if registry.KindOf(err) != registry.TooLarge {
+		t.Errorf("%v", err)
+	}
+}
+
+// A Git that is ended takes its lock files along.
+func TestEndedInTime(t *testing.T) {
+	r := open(t)
+	work := filled(t, r, 1)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	stdin, hold := io.Pipe()
+	defer hold.Close()
+	cmd := r.command(ctx, r.path(1), "update-ref", "--stdin")
+	cmd.Stdin = stdin
+	go io.WriteString(hold, "start\ncreate refs/heads/new "+git(t, work, "rev-parse", "main")+"\nprepare\n")
+	lock := filepath.Join(r.path(1), "refs", "heads", "new.lock")
+	err := r.stream(ctx, cmd, func(out io.Reader) error {
+		said := make([]byte, 100)
+		for text := ""; !strings.Contains(text, "prepare: ok"); {
+			n, err := out.Read(said)
+			if text += string(said[:n]); err != nil {
+				return fmt.Errorf("%w after %q", err, text)
+			}
+		}
+		if _, err := os.Stat(lock); err != nil {
+			t.Errorf("there was no lock: %v", err)
+		}
+		cancel()
+		hold.CloseWithError(io.ErrUnexpectedEOF)
+		return nil
+	})
+	if err == nil {
+		t.Error("it was not ended")
+	}
+	if _, err := os.Stat(lock); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the lock has stayed: %v", err)
+	}
+}
+
+// Clients that Git waits for are not in the way of anything else, and others who wait for a repository not in that of another one.
+func TestPlaces(t *testing.T) {
+	r := open(t)
+	filled(t, r, 1)
+	for range cap(r.serving) {
+		r.serving <- struct{}{}
+	}
+	if state, err := r.State(t.Context(), 1); err != nil || len(state) != 4 {
+		t.Errorf("%v %v", state, err)
+	}
+	for range cap(r.working) {
+		r.working <- struct{}{}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := r.State(ctx, 1); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("one more Git than there are places: %v", err)
+	}
+	unlock, err := r.Lock(t.Context(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Lock(ctx, 1); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("locked twice: %v", err)
+	}
+	for project := range int64(200) {
+		if project == 1 {
+			continue
+		}
+		other, err := r.Lock(t.Context(), project)
+		if err != nil {
+			t.Fatal(err)
+		}
+		other()
+	}
+	unlock()
+	if again, err := r.Lock(t.Context(), 1); err != nil {
+		t.Error(err)
+	} else if again(); len(r.locks) > 0 {
+		t.Errorf("%d locks are kept", len(r.locks))
+	}
+}
+
+// What a client asks for is no pack, and has fewer bytes.
+func TestFetchTooLarge(t *testing.T) {
+	r := open(t)
+	filled(t, r, 1)
+	url := serve(t, r, 1<<30) + "/1.git/" + UploadPack
+	have := "0032have " + strings.Repeat("1", 40) + "\n"
+	answer, err := http.Post(url, "application/x-git-upload-pack-request", strings.NewReader(strings.Repeat(have, maxRequest/len(have)+1)))
+	if err != nil || answer.StatusCode != http.StatusBadRequest {
+		t.Errorf("%v %v", answer, err)
+	}
+	// Of one whose length nobody knows, no more is read.
+	endless := &repeating{text: have}
+	if answer, err = http.Post(url, "application/x-git-upload-pack-request", endless); err == nil {
+		answer.Body.Close()
+	}
+	if read := endless.read.Load(); read > 3*maxRequest {
+		t.Errorf("%d bytes were read", read)
+	}
+}
+
+// repeating is a text again and again, for a long time.
+type repeating struct {
+	text string
+	read atomic.Int64
+}
+
+func (r *repeating) Read(p []byte) (n int, err error) {
+	if r.read.Load() > 20*maxRequest {
+		return 0, io.EOF
+	}
+	for n+len(r.text) <= len(p) {
+		n += copy(p[n:], r.text)
+	}
+	r.read.Add(int64(n))
+	return n, nil
 }
 
 // A push that is too large leaves nothing behind.
@@ -265,6 +410,42 @@ func TestPushTooLarge(t *testing.T) {
 	})
 	if size > 50_000 {
 		t.Errorf("%d bytes stayed", size)
+	}
+}
+
+// What is left of a transfer that was cut off goes, and does not count.
+func TestLeftOver(t *testing.T) {
+	r := open(t)
+	filled(t, r, 1)
+	if err := r.Make(t.Context(), 2); err != nil {
+		t.Fatal(err)
+	}
+	left, fresh := filepath.Join(r.path(2), "objects", "pack", "tmp_pack_left"), filepath.Join(r.path(2), "objects", "pack", "tmp_pack_new")
+	quarantine := filepath.Join(r.path(2), "objects", "tmp_objdir-incoming-x", "pack")
+	if err := os.MkdirAll(quarantine, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range []string{left, fresh} {
+		if err := os.WriteFile(file, make([]byte, 100_000), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := r.Fetch(t.Context(), 2, Remote{URL: serve(t, r, 1<<30) + "/1.git", Local: true, MaxSize: 50_000}); err != nil {
+		t.Error(err)
+	}
+	old := time.Now().Add(-25 * time.Hour)
+	for _, path := range []string{left, filepath.Dir(quarantine)} {
+		if err := os.Chtimes(path, old, old); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := r.Tidy(t.Context(), 2); err != nil {
+		t.Error(err)
+	}
+	for path, stays := range map[string]bool{left: false, quarantine: false, fresh: true} {
+		if _, err := os.Stat(path); (err == nil) != stays {
+			t.Errorf("%s: %v", path, err)
+		}
 	}
 }
 
@@ -353,6 +534,34 @@ func TestWithoutGit(t *testing.T) {
 	}
 	if err := r.Make(t.Context(), 1); registry.KindOf(err) != registry.Unavailable {
 		t.Errorf("%v", err)
+	}
+}
+
+// A Git that does not heed where a fetch may lead is none.
+func TestOldGit(t *testing.T) {
+	for said, want := range map[string]bool{"git version 2.39.5 (Apple Git-154)": true, "git version 2.38.0.windows.1": true, "git version 3.0": true, "git version 2.37.9": false, "git version 1.99": false, "GNU bash": false} {
+		folder := t.TempDir()
+		if err := os.WriteFile(filepath.Join(folder, "git"), []byte("#!/bin/sh\necho '"+said+"'\n"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		t.Setenv("PATH", folder)
+		r, err := Open(t.TempDir())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Ready(); (err == nil) != want {
+			t.Errorf("%s: %v", said, err)
+		}
+	}
+}
+
+// Hosts that curl would take for addresses, or for another name than the one that was looked up.
+func TestParseRemote(t *testing.T) {
+	for text, want := range map[string]bool{"https://git.example.com/a.git": true, "http://127.0.0.1:8080/a": true, "http://[::1]/a": true, "https://1.example.com/a": true, "https://a_b.example/": true,
+		"http://127.1/a": false, "http://2130706433/a": false, "http://0x7f000001/a": false, "http://0X7F.0.0.0x1/a": false, "http://0177.0.0.01/a": false, "http://127.0.0.1./a": false, "https://git.example.com./a": false} {
+		if _, err := ParseRemote(text); (err == nil) != want {
+			t.Errorf("%s: %v", text, err)
+		}
 	}
 }
 

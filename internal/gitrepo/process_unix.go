@@ -7,8 +7,9 @@ import (
 	"syscall"
 )
 
-// killGroup lets the end of a command be that of all that it has started.
-func killGroup(cmd *exec.Cmd) {
+// endGroup lets the end of a command be that of all that it has started. They are asked to end, and take their lock files along: one
+// that stays keeps everybody else out for good.
+func endGroup(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
 }

@@ -34,7 +34,7 @@ func ParseRemote(text string) (*url.URL, error) {
 		return nil, registry.Errorf(registry.Invalid, "is not a valid URL")
 	case u.Scheme != "http" && u.Scheme != "https", u.Opaque != "":
 		return nil, registry.Errorf(registry.Invalid, "must begin with http:// or https://")
-	case !hostName.MatchString(u.Hostname()) && net.ParseIP(u.Hostname()) == nil:
+	case net.ParseIP(u.Hostname()) == nil && (!hostName.MatchString(u.Hostname()) || numericHost.MatchString(u.Hostname())):
 		return nil, registry.Errorf(registry.Invalid, "has no valid host")
 	case u.User != nil:
 		return nil, registry.Errorf(registry.Invalid, "must not hold a user or password; these are parameters of their own")
@@ -44,7 +44,12 @@ func ParseRemote(text string) (*url.URL, error) {
 	return u, nil
 }
 
-var hostName = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?\.?$`)
+var (
+	// Without a dot at the end, which some take off: then the address that was looked at is that of another name.
+	hostName = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?$`)
+	// Names that curl reads as addresses: "127.1", "0x7f000001".
+	numericHost = regexp.MustCompile(`(?i)(^|\.)([0-9]+|0x[0-9a-f]*)$`)
+)
 
 // FetchTime is how long a fetch may take.
 const FetchTime = 30 * time.Minute
@@ -65,11 +70,6 @@ func (r *Repos) Fetch(ctx context.Context, project int64, remote Remote) error {
 	if err := r.Make(ctx, project); err != nil {
 		return err
 	}
-	release, err := r.slot(ctx)
-	if err != nil {
-		return err
-	}
-	defer release()
 	port := u.Port()
 	if port == "" {
 		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
@@ -87,7 +87,9 @@ func (r *Repos) Fetch(ctx context.Context, project int64, remote Remote) error {
 		settings = append(settings, [2]string{"http.extraHeader", "Authorization: Basic " + basic})
 	}
 	path := r.path(project)
-	cmd := r.command(ctx, path, "fetch", "--quiet", "--prune", "--force", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head", "--no-auto-maintenance",
+	fetching, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	cmd := r.command(fetching, path, "fetch", "--quiet", "--prune", "--force", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head", "--no-auto-maintenance",
 		"--", u.String(), "+"+string(Branch)+"*:"+string(Branch)+"*", "+"+string(Tag)+"*:"+string(Tag)+"*")
 	cmd.Env = append(r.environment(settings...), "GIT_DIR="+path)
 	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"} { // where the way out is a proxy, it is the proxy's to resolve names
@@ -97,35 +99,29 @@ func (r *Repos) Fetch(ctx context.Context, project int64, remote Remote) error {
 			}
 		}
 	}
-	var grown bool
-	watch, stop := context.WithCancel(ctx)
-	watched := make(chan struct{})
+	left := incoming(path) // by another one that was cut off
 	go func() {
-		defer close(watched)
 		tick := time.NewTicker(100 * time.Millisecond)
 		defer tick.Stop()
-		for !grown {
+		for {
 			select {
-			case <-watch.Done():
+			case <-fetching.Done():
 				return
 			case <-tick.C:
-				if grown = incoming(path) > remote.MaxSize; grown {
-					cmd.Cancel()
+				if incoming(path)-left > remote.MaxSize {
+					end(registry.Errorf(registry.TooLarge, "the remote has more than %d bytes", remote.MaxSize))
 				}
 			}
 		}
 	}()
-	err = r.run(cmd)
-	stop()
-	<-watched
-	if err == nil {
+	if err = r.run(fetching, cmd); err == nil {
 		return nil
 	}
 	r.dropIncoming(path)
 	var failed *gitError
 	switch {
-	case grown:
-		return registry.Errorf(registry.TooLarge, "the remote has more than %d bytes", remote.MaxSize)
+	case registry.KindOf(context.Cause(fetching)) == registry.TooLarge:
+		return context.Cause(fetching)
 	case ctx.Err() != nil:
 		return registry.Errorf(registry.Unavailable, "the remote did not answer in time")
 	case errors.As(err, &failed):

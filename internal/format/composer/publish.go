@@ -127,7 +127,11 @@ func (h *Handler) fromRef(ctx context.Context, project *registry.Project, user, 
 	if err := h.Repos.Ready(); err != nil {
 		return err
 	}
-	defer h.Repos.Lock(project.ID)()
+	unlock, err := h.Repos.Lock(ctx, project.ID)
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	commit, err := h.Repos.Resolve(ctx, project.ID, kind, name)
 	if registry.KindOf(err) == registry.NotFound {
 		return errNoRef
