@@ -51,10 +51,7 @@ const LatestTag = "latest"
 type Publication struct {
 	Package   Package           // ProjectID, Type, Name, Version and its key, Traits, Status and its message, CreatorID, PipelineID, Words
 	EntryName string            // Name in the format's canonical spelling
-	Grows     bool              // the version may be there already: its files are added to it
-	Joins     bool              // the version has to be there, with files: its files are added to them
-	Points    bool              // it may be there already: from then on it is its one new file, as a tag is the commit that it names; those before stay
-	Floats    bool              // with Points, it may do so whatever the settings say: a branch
+	How       Way               // it comes to the version
 	OwnName   bool              // no other project below the top-level namespace may have the name
 	Claim     *Project          // set: name and version are claimed in the project's top-level namespace
 	Files     []PublicationFile // at least one
@@ -62,6 +59,18 @@ type Publication struct {
 	Tags      []string
 	Unchanged bool // set by Publish: the version had all of the files already
 }
+
+// Way is how a publication comes to its version, which may be there already.
+type Way int
+
+// The ways.
+const (
+	Whole Way = iota // it is all of the version. One that is there stays, or is replaced where the settings allow duplicates
+	Grow             // its files are added to the version
+	Join             // the same, and the version has to be there, with files
+	Point            // from then on the version is its one new file, as a tag is the commit that it names; the files before stay. One that is there may be moved where the settings allow duplicates
+	Float            // the same, whatever the settings say: a branch
+)
 
 // PublicationFile is a file and its staged content.
 type PublicationFile struct {
@@ -83,8 +92,8 @@ type PublicationSymbol struct {
 // It returns Conflict when the version exists: of any number of publishers at once, one wins. Where the settings allow
 // duplicates, the version that exists is replaced instead, with its tags. It returns Forbidden when a rule protects the
 // name from the actor of ctx, TooLarge for more files than a version may have, NotFound when a version that has to be
-// there is not. After an error nothing
-// is visible; the caller discards what is staged in any case. Only a commit that fails leaves blobs, which nothing names.
+// there is not. After an error nothing is visible; the caller discards what is staged in any case. Only a commit that fails
+// leaves blobs, which nothing names.
 func (r *Registry) Publish(ctx context.Context, format Format, p *Publication) (err error) {
 	defer Wrap(&err, "Publish(%d, %q, %q)", p.Package.ProjectID, p.EntryName, p.Package.Version)
 	defer func() {
@@ -92,7 +101,9 @@ func (r *Registry) Publish(ctx context.Context, format Format, p *Publication) (
 			p.Unchanged, err = true, nil
 		}
 	}()
+	asked := p.Package
 	return r.whenRemoved(ctx, func(tx Tx) error {
+		p.Package = asked // what a run before has found may be gone
 		pkg := &p.Package
 		entry, err := tx.TouchEntry(pkg.ProjectID, format.Type, p.EntryName)
 		if err != nil {
@@ -119,27 +130,18 @@ func (r *Registry) Publish(ctx context.Context, format Format, p *Publication) (
 		if err := policy.protect(ctx, tx, pkg.ProjectID, push, format.Type, pkg.Name, p.EntryName); err != nil {
 			return err
 		}
-		tags, detail := p.Tags, ""
-		files, grown, err := grow(ctx, tx, p, policy)
-		if p.Points {
-			files, grown, err = point(ctx, tx, p, policy, r.MaxFiles)
-		}
-		if err != nil {
-			return err
-		}
-		if most := policy.MaxFiles(r.MaxFiles); most > 0 && files > most && !p.Points {
-			return Errorf(TooLarge, "A package version has %d files at most", most)
-		}
-		if !grown && !p.Points && policy.AllowsDuplicate(format.Type, pkg.Name, pkg.Version) {
-			moved, replaced, err := makeWay(ctx, tx, policy, entry, pkg, p.EntryName)
-			if err != nil {
-				return err
+		there, replaced, tags := false, false, []string(nil) // of the version that was there
+		switch most := policy.MaxFiles(r.MaxFiles); p.How {
+		case Whole:
+			if err = fits(len(p.Files), most); err == nil && policy.AllowsDuplicate(format.Type, pkg.Name, pkg.Version) {
+				tags, replaced, err = makeWay(ctx, tx, policy, entry, pkg, p.EntryName)
 			}
-			if tags = append(slices.Clone(tags), moved...); replaced {
-				detail = "in place of the one before"
-			}
+		case Grow, Join:
+			there, err = grow(ctx, tx, p, policy, most)
+		case Point, Float:
+			there, err = point(ctx, tx, p, policy, most)
 		}
-		if !grown {
+		if err == nil && !there {
 			err = tx.CreatePackage(pkg)
 		}
 		if err != nil {
@@ -150,7 +152,7 @@ func (r *Registry) Publish(ctx context.Context, format Format, p *Publication) (
 				return err
 			}
 		}
-		for _, tag := range tags {
+		for _, tag := range slices.Concat(p.Tags, tags) {
 			if err := tx.SetTag(&Tag{EntryID: entry.ID, Name: tag, PackageID: pkg.ID}); err != nil {
 				return err
 			}
@@ -168,16 +170,17 @@ func (r *Registry) Publish(ctx context.Context, format Format, p *Publication) (
 				}
 			}
 		}
-		if detail == "" {
+		detail := ""
+		switch {
+		case replaced:
+			detail, err = "in place of the one before", findLatest(tx, format, entry.ID)
+		case p.How == Whole:
 			err = raiseLatest(tx, format, entry, p)
-		} else {
-			err = findLatest(tx, format, entry.ID)
+		default:
+			detail, err = p.Files[0].Name, raiseLatest(tx, format, entry, p)
 		}
 		if err != nil {
 			return err
-		}
-		if p.Grows || p.Joins || p.Points {
-			detail = p.Files[0].Name
 		}
 		if err := tx.Record(&Event{Name: PackagePublished, ProjectID: pkg.ProjectID, Target: pkg.title(), Detail: detail}); err != nil {
 			return err
@@ -237,31 +240,34 @@ func makeWay(ctx context.Context, tx Tx, policy *Policy, entry *Entry, pkg *Pack
 	return tags, true, tx.MarkForDestruction(old.ID)
 }
 
-// grow finds the version that a publication adds files to, and takes those that it replaces out of sight. files is how
-// many the version will have. It returns errSame when the version has all of them already, and Conflict when it has
-// another content under one of their names, and duplicates are not allowed. Whoever may not delete may not replace.
-func grow(ctx context.Context, tx Tx, p *Publication, policy *Policy) (files int64, grown bool, err error) {
-	files = int64(len(p.Files))
-	if !p.Grows && !p.Joins {
-		return files, false, nil
+// fits says, as TooLarge, whether a version may have so many files; most 0: as many as it likes.
+func fits(files int, most int64) error {
+	if most > 0 && int64(files) > most {
+		return Errorf(TooLarge, "A package version has %d files at most", most)
 	}
+	return nil
+}
+
+// grow finds the version that a publication adds files to, if it is there, and takes those that it replaces out of sight. It
+// returns errSame when the version has all of them already, and Conflict when it has another content under one of their
+// names, and duplicates are not allowed. Whoever may not delete may not replace.
+func grow(ctx context.Context, tx Tx, p *Publication, policy *Policy, most int64) (there bool, err error) {
 	existing, err := tx.PackageByVersion(p.Package.EntryID, p.Package.Key())
-	if KindOf(err) == NotFound && p.Joins {
-		return 0, false, Errorf(NotFound, "404 Package Not Found")
-	}
-	if KindOf(err) == NotFound {
-		return files, false, nil
-	}
-	if err != nil {
-		return 0, false, err
+	switch {
+	case KindOf(err) == NotFound && p.How == Join:
+		return false, errNothingToJoin
+	case KindOf(err) == NotFound:
+		return false, fits(len(p.Files), most)
+	case err != nil:
+		return false, err
 	}
 	p.Package = *existing
 	_, had, err := tx.PageFiles(existing.ID, "id", false, 1, 0)
 	if err != nil {
-		return 0, false, err
+		return false, err
 	}
-	if p.Joins && had == 0 { // all of its files were deleted, and no client may install what comes now
-		return 0, false, Errorf(NotFound, "404 Package Not Found")
+	if p.How == Join && had == 0 { // all of its files were deleted, and no client may install what comes now
+		return false, errNothingToJoin
 	}
 	same := 0
 	for _, file := range p.Files {
@@ -270,59 +276,61 @@ func grow(ctx context.Context, tx Tx, p *Publication, policy *Policy) (files int
 		case KindOf(err) == NotFound:
 			continue
 		case err != nil:
-			return 0, false, err
+			return false, err
 		case old.SHA256 == file.Content.Digests().SHA256:
 			same++
 		case !policy.AllowsDuplicate(existing.Type, existing.Name, existing.Version):
-			return 0, false, Errorf(Conflict, "File name has already been taken")
+			return false, Errorf(Conflict, "File name has already been taken")
 		default:
 			if err := policy.protect(ctx, tx, existing.ProjectID, destroy, existing.Type, existing.Name, p.EntryName); err != nil {
-				return 0, false, err
+				return false, err
 			}
 			if err := tx.MarkFile(old.ID); err != nil {
-				return 0, false, err
+				return false, err
 			}
 			had--
 		}
 	}
 	if same == len(p.Files) {
-		return 0, false, errSame
+		return false, errSame
 	}
-	return files + int64(had), true, nil
+	return true, fits(had+len(p.Files), most)
 }
+
+var errNothingToJoin = Errorf(NotFound, "404 Package Not Found")
 
 // pointsDropped is how many files a publish drops at most, where a version has more of them than it may have.
 const pointsDropped = 100
 
-// point finds the version that is to be another file from now on. files is how many it will have: of a version that has as
-// many as it may, the oldest goes. It returns errSame when the version is that file already, and Conflict when it should
-// stay what it is. Whoever may not delete may not replace.
-func point(ctx context.Context, tx Tx, p *Publication, policy *Policy, server int64) (files int64, grown bool, err error) {
+// point finds the version, if it is there, that is to be another file from now on. Of one that has as many files as it may,
+// the oldest goes. It returns errSame when the version is that file already, and Conflict when it should stay what it is.
+// Whoever may not delete may not replace.
+func point(ctx context.Context, tx Tx, p *Publication, policy *Policy, most int64) (there bool, err error) {
 	existing, err := tx.PackageByVersion(p.Package.EntryID, p.Package.Key())
 	if KindOf(err) == NotFound {
-		return 1, false, nil
+		return false, nil
 	}
 	if err != nil {
-		return 0, false, err
+		return false, err
 	}
 	if existing.Version != p.Package.Version { // a tag beside that one, and not the same
-		return 0, false, Errorf(Conflict, "Version is the same as %s, which is there already", existing.Version)
+		return false, Errorf(Conflict, "Version is the same as %s, which is there already", existing.Version)
 	}
 	p.Package = *existing
 	newest, had, err := tx.PageFiles(existing.ID, "id", true, 1, 0)
 	if err != nil {
-		return 0, false, err
+		return false, err
 	}
 	file := p.Files[0]
 	switch {
 	case had > 0 && newest[0].Name == file.Name && newest[0].SHA256 == file.Content.Digests().SHA256:
-		return 0, false, errSame
-	case p.Floats || had == 0:
+		return false, errSame
+	case p.How == Float || had == 0:
 	case !policy.AllowsDuplicate(existing.Type, existing.Name, existing.Version):
-		return 0, false, Errorf(Conflict, "Version has already been taken")
+		return false, Errorf(Conflict, "Version has already been taken")
 	default:
 		if err := policy.protect(ctx, tx, existing.ProjectID, destroy, existing.Type, existing.Name, p.EntryName); err != nil {
-			return 0, false, err
+			return false, err
 		}
 	}
 	drop := func(f *File, err error) error {
@@ -334,20 +342,20 @@ func point(ctx context.Context, tx Tx, p *Publication, policy *Policy, server in
 	}
 	// What it was once, and is again, comes to be the newest.
 	if err := drop(tx.FileByName(existing.ID, file.Name)); err != nil && KindOf(err) != NotFound {
-		return 0, false, err
+		return false, err
 	}
-	if most := policy.MaxFiles(server); most > 0 && int64(had) >= most {
+	if most > 0 && int64(had) >= most {
 		oldest, _, err := tx.PageFiles(existing.ID, "id", false, min(had-int(most)+1, pointsDropped), 0)
 		if err != nil {
-			return 0, false, err
+			return false, err
 		}
 		for _, f := range oldest {
 			if err := drop(f, nil); err != nil {
-				return 0, false, err
+				return false, err
 			}
 		}
 	}
-	return int64(had) + 1, true, nil
+	return true, nil
 }
 
 // errSame rolls a publish back that would change nothing.

@@ -15,7 +15,7 @@ func (s *store) upload(project *registry.Project, name, spelling, version, file,
 	p := &registry.Publication{
 		Package:   registry.Package{ProjectID: project.ID, Name: spelling, Version: version},
 		EntryName: name,
-		Grows:     true,
+		How:       registry.Grow,
 		Files:     []registry.PublicationFile{{Name: file, Content: newContent(text), Facts: "facts of " + text}},
 		Fragments: map[string][]byte{"metadata " + file: []byte(text)},
 	}

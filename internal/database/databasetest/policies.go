@@ -279,7 +279,7 @@ func testProtected(t *testing.T, s *store) {
 		}},
 		{"replace a file", false, func(ctx context.Context, pkg *registry.Package) error {
 			pub := publication(p, pkg.Name, pkg.Version)
-			pub.Grows, pub.Files[0].Content = true, newContent("other bytes")
+			pub.How, pub.Files[0].Content = registry.Grow, newContent("other bytes")
 			return s.Publish(ctx, format, pub)
 		}},
 		{"replace", false, func(ctx context.Context, pkg *registry.Package) error {

@@ -15,9 +15,13 @@ var composer = registry.Format{Type: registry.Composer, Compare: compareVersions
 
 // point lets a version be a file, in a name of the project's own.
 func (s *store) point(project *registry.Project, name, version, file string, floats bool) (*registry.Publication, error) {
+	how := registry.Point
+	if floats {
+		how = registry.Float
+	}
 	p := &registry.Publication{
 		Package:   registry.Package{ProjectID: project.ID, Name: name, Version: version},
-		EntryName: name, Points: true, Floats: floats, OwnName: true,
+		EntryName: name, How: how, OwnName: true,
 		Files:     []registry.PublicationFile{{Name: file, Content: newContent(file)}},
 		Fragments: map[string][]byte{"version": []byte(file)},
 	}
@@ -28,7 +32,7 @@ func (s *store) point(project *registry.Project, name, version, file string, flo
 func (s *store) keyed(project *registry.Project, name, version, key string) (*registry.Publication, error) {
 	p := &registry.Publication{
 		Package:   registry.Package{ProjectID: project.ID, Name: name, Version: version, VersionKey: key},
-		EntryName: name, Points: true, OwnName: true,
+		EntryName: name, How: registry.Point, OwnName: true,
 		Files: []registry.PublicationFile{{Name: version, Content: newContent(version)}},
 	}
 	return p, s.Publish(s.t.Context(), composer, p)

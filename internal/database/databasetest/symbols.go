@@ -15,7 +15,7 @@ func testJoins(t *testing.T, s *store) {
 	// join adds a file with symbols of these checksums to version 1 of a package.
 	join := func(project *registry.Project, name string, checksums ...string) error {
 		pub := publication(project, name, "1")
-		pub.Joins, pub.Fragments = true, nil
+		pub.How, pub.Fragments = registry.Join, nil
 		file := registry.PublicationFile{Name: "symbols", Content: newContent(name + " symbols")}
 		for _, checksum := range checksums {
 			symbol := registry.Symbol{Name: "a.pdb", Signature: "5", Checksum: checksum}

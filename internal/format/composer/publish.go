@@ -153,18 +153,18 @@ func (h *Handler) fromRef(ctx context.Context, project *registry.Project, user, 
 	if err != nil {
 		return err
 	}
-	number, floats := branchVersion(name), true
+	number, how := branchVersion(name), registry.Float
 	if kind == gitrepo.Tag {
 		var ok bool
 		if number, ok = tagVersion(name); !ok {
 			return failed("Version is invalid: Composer cannot read the version of the tag %.100q", name)
 		}
-		floats = false
+		how = registry.Point
 	}
 	if len(number) > maxName {
 		return failed("Version is invalid: it is too long")
 	}
-	p := &publication{project: project, user: user, pipeline: pipeline, manifest: m, number: number, floats: floats}
+	p := &publication{project: project, user: user, pipeline: pipeline, manifest: m, number: number, how: how}
 	p.Reference, p.Time, p.Source = commit.ID, commit.Committer.At, true
 	p.Default = kind == gitrepo.Branch && h.Repos.Head(project.ID) == name
 	policy, err := h.policy(ctx, p)
@@ -221,7 +221,7 @@ type publication struct {
 	user, pipeline int64
 	manifest       *manifest
 	number         string // the version
-	floats         bool   // it moves, as a branch does
+	how            registry.Way
 }
 
 // policy is that of the project, asked early whether the actor may publish the name at all.
@@ -249,7 +249,7 @@ func (h *Handler) publish(ctx context.Context, p *publication, staged registry.S
 	err = h.Registry.Publish(ctx, Format, &registry.Publication{
 		Package: registry.Package{ProjectID: p.project.ID, Name: name, Version: p.number, VersionKey: normalized, // to Composer 1.0 and 1.0.0 are one
 			Words: p.manifest.words(), CreatorID: p.user, PipelineID: p.pipeline},
-		EntryName: name, Points: true, Floats: p.floats, OwnName: true,
+		EntryName: name, How: p.how, OwnName: true,
 		Files:     []registry.PublicationFile{{Name: archiveName(name, p.Reference), Content: staged}},
 		Fragments: map[string][]byte{fragment: text},
 	})
@@ -301,10 +301,12 @@ func (h *Handler) publishZip(w http.ResponseWriter, q *request) error {
 	case m.version != "" && inside != normalized:
 		return failed("Version is invalid: it is %.100s in composer.json, and %.100s in the request", m.version, number)
 	}
+	how := registry.Float
 	if !isDev(normalized) {
 		number, _ = tagVersion(number)
+		how = registry.Point
 	}
-	p := &publication{project: project, user: c.UserID(), pipeline: c.PipelineID(), manifest: m, number: number, floats: isDev(normalized)}
+	p := &publication{project: project, user: c.UserID(), pipeline: c.PipelineID(), manifest: m, number: number, how: how}
 	p.Reference, p.Time = staged.Digests().SHA1, time.Now().UTC().Truncate(time.Second)
 	if err := h.publish(q.Context(), p, staged); err != nil {
 		return err

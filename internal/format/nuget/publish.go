@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
-	"path"
 	"strings"
 	"time"
 
@@ -34,22 +33,15 @@ func fileName(id string, v version, extension string) string {
 
 // push answers PUT of the project's prefix: one package.
 func (h *Handler) push(w http.ResponseWriter, q *request) error {
-	c, project, staged, err := h.receive(q)
-	if staged != nil {
-		defer staged.Discard()
-	}
+	p, err := h.receive(q)
 	if err != nil {
 		return err
 	}
-	contents, err := readPackage(staged, staged.Digests().Size)
-	if err != nil {
-		return err
-	}
-	m := contents.Manifest
+	defer p.staged.Discard()
+	m, v := p.Manifest, p.version
 	if m.isSymbolPackage() {
 		return registry.Errorf(registry.Invalid, "a package of symbols has to be pushed as one")
 	}
-	v, _ := parseVersion(m.Version) // readPackage has checked it
 	known, err := json.Marshal(m)
 	if err != nil {
 		return err
@@ -58,19 +50,19 @@ func (h *Handler) push(w http.ResponseWriter, q *request) error {
 	if err != nil {
 		return err
 	}
-	p := &registry.Publication{
-		Package: registry.Package{ProjectID: project.ID, Name: m.ID, Version: m.Version, VersionKey: v.key(), Traits: traits(m, v), Words: words(m),
-			CreatorID: c.UserID(), PipelineID: c.PipelineID()},
+	publication := &registry.Publication{
+		Package: registry.Package{ProjectID: p.project.ID, Name: m.ID, Version: m.Version, VersionKey: v.key(), Traits: traits(m, v), Words: words(m),
+			CreatorID: p.caller.UserID(), PipelineID: p.caller.PipelineID()},
 		EntryName: normalizeID(m.ID),
-		Files:     []registry.PublicationFile{{Name: fileName(m.ID, v, ".nupkg"), Content: staged, Facts: string(known)}},
-		Fragments: map[string][]byte{leafVariant: leaf, nuspecPart: contents.Nuspec},
+		Files:     []registry.PublicationFile{{Name: fileName(m.ID, v, ".nupkg"), Content: p.staged, Facts: string(known)}},
+		Fragments: map[string][]byte{leafVariant: leaf, nuspecPart: p.Nuspec},
 	}
-	for variant, text := range map[string][]byte{readmePart: contents.Readme, iconPart: contents.Icon, licensePart: contents.License} {
+	for variant, text := range map[string][]byte{readmePart: p.Readme, iconPart: p.Icon, licensePart: p.License} {
 		if text != nil {
-			p.Fragments[variant] = text
+			publication.Fragments[variant] = text
 		}
 	}
-	return h.publish(w, q, p)
+	return h.publish(w, q, publication)
 }
 
 // publish makes a publication visible and answers.
@@ -85,22 +77,52 @@ func (h *Handler) publish(w http.ResponseWriter, q *request, p *registry.Publica
 	return format.WriteJSON(w, http.StatusCreated, map[string]string{"message": "201 Created"})
 }
 
-// receive authorizes a push and stages the part "package" of its form. What it returns besides an error is to be discarded, too.
-func (h *Handler) receive(q *request) (c *format.Caller, project *registry.Project, staged registry.Staged, err error) {
-	if c, project, err = h.Project(q.Request, q.at.Project, access.Publish); err != nil {
-		return nil, nil, nil, err
+// pushed is a package that has arrived and was read. Whoever has it discards what is staged.
+type pushed struct {
+	caller  *format.Caller
+	project *registry.Project
+	staged  registry.Staged
+	*contents
+	version version
+}
+
+// receive authorizes a push, and stages and reads the part "package" of its form.
+func (h *Handler) receive(q *request) (*pushed, error) {
+	c, project, err := h.Project(q.Request, q.at.Project, access.Publish)
+	if err != nil {
+		return nil, err
 	}
 	policy, err := c.View.Policy(0, project.ID)
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, err
 	}
 	maxFile := policy.MaxFile(registry.NuGet, h.MaxFile)
 	if q.ContentLength > maxFile+1<<20 { // boundaries and headers of parts are a little
-		return nil, nil, nil, errTooLarge
+		return nil, errTooLarge
 	}
+	staged, err := h.stage(q, maxFile)
+	if err != nil {
+		return nil, err
+	}
+	contents, err := readPackage(staged, staged.Digests().Size)
+	if err != nil {
+		staged.Discard()
+		return nil, err
+	}
+	v, _ := parseVersion(contents.Manifest.Version) // readPackage has checked it
+	return &pushed{c, project, staged, contents, v}, nil
+}
+
+// stage keeps the part "package" of a form of a push.
+func (h *Handler) stage(q *request, maxFile int64) (staged registry.Staged, err error) {
+	defer func() {
+		if err != nil && staged != nil {
+			staged.Discard()
+		}
+	}()
 	parts, err := formOf(q.Request)
 	if err != nil {
-		return nil, nil, nil, format.ParamError("package is missing")
+		return nil, format.ParamError("package is missing")
 	}
 	for n := 0; n < maxParts; n++ {
 		part, err := parts.NextRawPart()
@@ -108,23 +130,23 @@ func (h *Handler) receive(q *request) (c *format.Caller, project *registry.Proje
 			break
 		}
 		if err != nil {
-			return nil, nil, staged, format.CutOff(err)
+			return staged, format.CutOff(err)
 		}
 		switch {
 		case part.FormName() != "package": // the next part begins behind it
 		case part.FileName() == "" || staged != nil:
-			return nil, nil, staged, format.ParamError("package is invalid")
+			return staged, format.ParamError("package is invalid")
 		default:
 			staged, err = h.Registry.Blobs.Stage(q.Context(), &format.Limited{Reader: format.Upload{Reader: part}, Left: maxFile, Err: errTooLarge})
 			if err != nil {
-				return nil, nil, nil, err
+				return nil, err
 			}
 		}
 	}
 	if staged == nil {
-		return nil, nil, nil, format.ParamError("package is missing")
+		return nil, format.ParamError("package is missing")
 	}
-	return c, project, staged, nil
+	return staged, nil
 }
 
 // maxParts of a form are looked at. All but the package are passed over.
@@ -237,93 +259,4 @@ func (h *Handler) target(q *request) (*format.Caller, *registry.Package, error) 
 		err = errNoPackage
 	}
 	return c, pkg, err
-}
-
-// pushSymbols answers PUT /symbolpackage: the .snupkg of a version that is there. Its symbols are found from then on by
-// what a debugger knows.
-func (h *Handler) pushSymbols(w http.ResponseWriter, q *request) error {
-	c, project, staged, err := h.receive(q)
-	if staged != nil {
-		defer staged.Discard()
-	}
-	if err != nil {
-		return err
-	}
-	contents, err := readPackage(staged, staged.Digests().Size)
-	if err != nil {
-		return err
-	}
-	m := contents.Manifest
-	if !m.isSymbolPackage() {
-		return registry.Errorf(registry.Invalid, "the package is no package of symbols: its nuspec has no packageType SymbolsPackage")
-	}
-	v, _ := parseVersion(m.Version)
-	file := registry.PublicationFile{Name: fileName(m.ID, v, ".snupkg"), Content: staged}
-	defer func() {
-		for _, s := range file.Symbols {
-			s.Content.Discard()
-		}
-	}()
-	symbols := map[string]symbol{} // by path
-	err = eachSymbol(staged, staged.Digests().Size, func(name string, s symbol, content io.Reader) error {
-		staged, err := h.Registry.Blobs.Stage(q.Context(), content)
-		if err == nil {
-			symbols[name] = s
-			file.Symbols = append(file.Symbols, registry.PublicationSymbol{Content: staged,
-				Symbol: registry.Symbol{Name: strings.ToLower(path.Base(name)), Signature: strings.ToLower(s.Signature), Checksum: s.Checksum}})
-		}
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	if err := h.matchSymbols(q, project, m, v, symbols); err != nil {
-		return err
-	}
-	return h.publish(w, q, &registry.Publication{
-		Package:   registry.Package{ProjectID: project.ID, Name: m.ID, Version: m.Version, VersionKey: v.key(), CreatorID: c.UserID(), PipelineID: c.PipelineID()},
-		EntryName: normalizeID(m.ID),
-		Joins:     true,
-		Files:     []registry.PublicationFile{file},
-	})
-}
-
-// matchSymbols compares debug symbols with the programs in the package that they are for. It returns NotFound when there is
-// no such package.
-func (h *Handler) matchSymbols(q *request, project *registry.Project, m *manifest, v version, symbols map[string]symbol) error {
-	var entry *registry.Entry
-	err := h.Registry.Store.Read(q.Context(), func(tx registry.Tx) (err error) {
-		entry, err = tx.Entry(project.ID, registry.NuGet, normalizeID(m.ID))
-		return err
-	})
-	var file *registry.File
-	if err == nil {
-		file, err = h.Registry.Store.FileOfVersion(q.Context(), []int64{entry.ID}, v.key(), fileName(m.ID, v, ".nupkg"))
-	}
-	if registry.KindOf(err) == registry.NotFound {
-		return errNoPackage
-	}
-	if err != nil {
-		return err
-	}
-	blob, err := h.Registry.Blobs.Open(q.Context(), file.SHA256)
-	if err != nil {
-		return err
-	}
-	defer blob.Close()
-	return checkSymbols(seeking{blob}, blob.Size(), symbols)
-}
-
-// seeking reads at any place of a blob.
-type seeking struct{ io.ReadSeeker }
-
-func (s seeking) ReadAt(p []byte, at int64) (int, error) {
-	if _, err := s.Seek(at, io.SeekStart); err != nil {
-		return 0, err
-	}
-	n, err := io.ReadFull(s.ReadSeeker, p)
-	if err == io.ErrUnexpectedEOF {
-		err = io.EOF
-	}
-	return n, err
 }

@@ -85,13 +85,9 @@ func (h *Handler) fixed(w http.ResponseWriter, q *request, text []byte) error {
 
 // nupkg answers GET /v2/package/:id/:version.
 func (h *Handler) nupkg(w http.ResponseWriter, q *request) error {
-	f, err := h.find(q, q.PathValue("name"))
+	f, v, err := h.findVersion(q)
 	if err != nil {
 		return err
-	}
-	v, ok := parseVersion(q.PathValue("version"))
-	if !ok {
-		return errNoPackage
 	}
 	return h.file(w, q, f, v, fileName(f.Name, v, ".nupkg"))
 }

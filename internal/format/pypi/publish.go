@@ -163,7 +163,7 @@ func (h *Handler) publication(c *format.Caller, project *registry.Project, form 
 		Package: registry.Package{ProjectID: project.ID, Name: name, Version: file.version.String(), Words: words(m),
 			CreatorID: c.UserID(), PipelineID: c.PipelineID()},
 		EntryName: file.name,
-		Grows:     true,
+		How:       registry.Grow,
 		Files:     []registry.PublicationFile{{Name: form.fileName, Content: staged, Facts: string(known)}},
 		Fragments: map[string][]byte{companion(coreMetadata, form.fileName): m.text},
 	}

@@ -1,7 +1,9 @@
 package nuget
 
 import (
+	"io"
 	"net/http"
+	"path"
 	"strings"
 
 	"packhouse/internal/access"
@@ -99,4 +101,90 @@ func checksums(header http.Header) (sums []string) {
 		}
 	}
 	return sums
+}
+
+// pushSymbols answers PUT /symbolpackage: the .snupkg of a version that is there. Its symbols are found from then on by
+// what a debugger knows.
+func (h *Handler) pushSymbols(w http.ResponseWriter, q *request) error {
+	p, err := h.receive(q)
+	if err != nil {
+		return err
+	}
+	defer p.staged.Discard()
+	m, v := p.Manifest, p.version
+	if !m.isSymbolPackage() {
+		return registry.Errorf(registry.Invalid, "the package is no package of symbols: its nuspec has no packageType SymbolsPackage")
+	}
+	nupkg, err := h.nupkgOf(q, p)
+	if err != nil {
+		return err
+	}
+	file := registry.PublicationFile{Name: fileName(m.ID, v, ".snupkg"), Content: p.staged}
+	defer func() {
+		for _, s := range file.Symbols {
+			s.Content.Discard()
+		}
+	}()
+	symbols := map[string]symbol{} // by path
+	err = eachSymbol(p.staged, p.staged.Digests().Size, func(name string, s symbol, content io.Reader) error {
+		staged, err := h.Registry.Blobs.Stage(q.Context(), content)
+		if err == nil {
+			symbols[name] = s
+			file.Symbols = append(file.Symbols, registry.PublicationSymbol{Content: staged,
+				Symbol: registry.Symbol{Name: strings.ToLower(path.Base(name)), Signature: strings.ToLower(s.Signature), Checksum: s.Checksum}})
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if err := h.match(q, nupkg, symbols); err != nil {
+		return err
+	}
+	return h.publish(w, q, &registry.Publication{
+		Package:   registry.Package{ProjectID: p.project.ID, Name: m.ID, Version: m.Version, VersionKey: v.key(), CreatorID: p.caller.UserID(), PipelineID: p.caller.PipelineID()},
+		EntryName: normalizeID(m.ID),
+		How:       registry.Join,
+		Files:     []registry.PublicationFile{file},
+	})
+}
+
+// nupkgOf is the file of the package that a package of symbols is for. It returns NotFound when there is none.
+func (h *Handler) nupkgOf(q *request, p *pushed) (file *registry.File, err error) {
+	var entry *registry.Entry
+	err = h.Registry.Store.Read(q.Context(), func(tx registry.Tx) (err error) {
+		entry, err = tx.Entry(p.project.ID, registry.NuGet, normalizeID(p.Manifest.ID))
+		return err
+	})
+	if err == nil {
+		file, err = h.Registry.Store.FileOfVersion(q.Context(), []int64{entry.ID}, p.version.key(), fileName(p.Manifest.ID, p.version, ".nupkg"))
+	}
+	if registry.KindOf(err) == registry.NotFound {
+		err = errNoPackage
+	}
+	return file, err
+}
+
+// match compares debug symbols with the programs in the package that they are for.
+func (h *Handler) match(q *request, nupkg *registry.File, symbols map[string]symbol) error {
+	blob, err := h.Registry.Blobs.Open(q.Context(), nupkg.SHA256)
+	if err != nil {
+		return err
+	}
+	defer blob.Close()
+	return checkSymbols(seeking{blob}, blob.Size(), symbols)
+}
+
+// seeking reads at any place of a blob.
+type seeking struct{ io.ReadSeeker }
+
+func (s seeking) ReadAt(p []byte, at int64) (int, error) {
+	if _, err := s.Seek(at, io.SeekStart); err != nil {
+		return 0, err
+	}
+	n, err := io.ReadFull(s.ReadSeeker, p)
+	if err == io.ErrUnexpectedEOF {
+		err = io.EOF
+	}
+	return n, err
 }
