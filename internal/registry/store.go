@@ -197,6 +197,9 @@ type Tx interface {
 	// SetLatest says which package an entry shows as its latest version, and so by which words it is found; 0: none. listed
 	// is what its listed versions are.
 	SetLatest(entry, pkg int64, listed Kinds) error
+	// SetWords says by which words a package is found besides its name; its entry is found by them from the next SetLatest on. It returns
+	// NotFound when the package does not exist.
+	SetWords(pkg int64, name, words string) error
 	// SetNeeds says on which names the latest version of an entry depends.
 	SetNeeds(entry int64, t Type, names []string) error
 	// Dependents lists entries that the viewer may read and whose latest version depends on a name, by name, and their total number.
