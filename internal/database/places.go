@@ -220,6 +220,9 @@ func (t *tx) SaveGroup(g *registry.Group) error {
 				return err
 			}
 		}
+		if _, err := t.exec("UPDATE projects SET updated_at = $1 WHERE lineage LIKE $2", millis(now()), to+"%"); err != nil { // documents show their paths
+			return err
+		}
 		if err := t.moveRoutes(before.FullPath, g.FullPath, to+"%", 0); err != nil {
 			return err
 		}
