@@ -54,6 +54,9 @@ func (r *Repos) Serve(w http.ResponseWriter, request *http.Request, project int6
 	}
 	if request.Method == http.MethodPost {
 		inner.Body = io.NopCloser(&limited{request.Body, most})
+		if inner.ContentLength > 0 {
+			inner.ContentLength = -1 // Git that is told a length asks again and again for what a client that hung up did not send
+		}
 	}
 	env := append(r.environment([2]string{"receive.maxInputSize", strconv.FormatInt(maxPush, 10)}),
 		"GIT_PROJECT_ROOT="+r.folder, "GIT_HTTP_EXPORT_ALL=1", "REMOTE_USER="+user)

@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"packhouse/internal/gitrepo"
 	"packhouse/internal/registry"
 )
 
@@ -65,7 +66,8 @@ func clientsOf(r *http.Request) []client {
 
 // admit lets a request in, or answers it. done is to be called when it is over.
 func (l *limits) admit(w http.ResponseWriter, r *http.Request) (done func(), admitted bool) {
-	upload := r.ContentLength != 0 && (r.Method == http.MethodPut || r.Method == http.MethodPost) && strings.Contains(r.URL.Path, "/packages/")
+	upload := r.ContentLength != 0 && (r.Method == http.MethodPut || r.Method == http.MethodPost) &&
+		(strings.Contains(r.URL.Path, "/packages/") || strings.HasSuffix(r.URL.Path, "/"+gitrepo.ReceivePack))
 	if l.Rate == 0 && !upload || unlimited[r.URL.Path] {
 		return func() {}, true
 	}
