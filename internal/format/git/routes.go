@@ -50,13 +50,19 @@ func (h *Handler) Routes(handle func(pattern string, handler http.Handler)) {
 }
 
 // Escape makes the path of a repository one segment, which its slashes are not for [http.ServeMux]. It returns false for
-// paths that are none of Git's.
-func Escape(path string) (escaped string, ok bool) {
+// requests that are none of Git's: a project may be called info/refs.
+func Escape(r *http.Request) (escaped string, ok bool) {
+	path := r.URL.EscapedPath()
 	if strings.HasPrefix(path, "/api/") || strings.HasPrefix(path, "/-/") {
 		return "", false
 	}
-	for _, rest := range []string{"/info/refs", "/git-upload-pack", "/git-receive-pack"} {
-		if repository, ok := strings.CutSuffix(path, rest); ok && len(repository) > 1 {
+	endings := []string{"/info/refs"}
+	if r.Method == http.MethodPost {
+		endings = []string{"/" + gitrepo.UploadPack, "/" + gitrepo.ReceivePack}
+	}
+	for _, rest := range endings {
+		repository, ok := strings.CutSuffix(path, rest)
+		if ok && len(repository) > 1 && (r.Method == http.MethodPost || strings.HasSuffix(repository, ".git") || strings.Contains(r.URL.RawQuery, "service=")) {
 			return "/" + strings.ReplaceAll(repository[1:], "/", "%2F") + rest, true
 		}
 	}
