@@ -3,6 +3,8 @@ package contract
 import (
 	"fmt"
 	"maps"
+	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -279,6 +281,32 @@ func TestMirrors(t *testing.T) {
 			w.send(call{method: "PUT", path: path, as: w.root(), body: map[string]any{"enabled": false}}).must(w, 200)
 			w.send(call{method: "POST", path: path, as: w.root()}).want(w, 400)
 		})
+	}
+}
+
+// A remote that does not answer keeps no other one waiting.
+func TestSlowMirror(t *testing.T) {
+	w := own(t, harness.Config{Args: []string{"--local-mirrors"}})
+	asked, end := make(chan struct{}, 10), make(chan struct{})
+	slow := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked <- struct{}{}; <-end }))
+	t.Cleanup(slow.Close)
+	t.Cleanup(func() { close(end) })
+	follow := func(remote string) (path string) {
+		path = "/api/v4" + of(w.open()) + "/mirror/pull"
+		w.send(call{method: "PUT", path: path, as: w.root(), body: map[string]any{"url": remote}}).must(w, 200)
+		return path
+	}
+	waits := follow(slow.URL + "/a.git")
+	<-asked
+	source := w.open()
+	c := w.repository(source)
+	c.commit(nil)
+	c.push()
+	path := follow(w.server.URL + "/" + source.PathWithNamespace + ".git")
+	status := func(path string) any { return w.send(call{path: path, as: w.root()}).must(w, 200).object(w)["update_status"] }
+	eventually(w, "the other one is fetched", func() bool { return status(path) == "finished" })
+	if got := status(waits); got != "started" {
+		t.Errorf("the slow one is %v", got)
 	}
 }
 

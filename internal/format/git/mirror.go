@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
+	"sync"
 	"time"
 
 	"packhouse/internal/gitrepo"
@@ -80,8 +81,19 @@ func (h *Handler) fetch(ctx context.Context, m *registry.Mirror) error {
 	return nil
 }
 
+// mirrorsAtOnce is how many mirrors a node fetches at once: a remote that is slow must not keep all others waiting.
+const mirrorsAtOnce = 4
+
 // Mirrors fetches mirrors until ctx ends: at once what is asked for, and the others when it is their turn.
 func (h *Handler) Mirrors(ctx context.Context) {
+	var fetching sync.WaitGroup
+	for range mirrorsAtOnce {
+		fetching.Go(func() { h.fetchMirrors(ctx) })
+	}
+	fetching.Wait()
+}
+
+func (h *Handler) fetchMirrors(ctx context.Context) {
 	tick := time.NewTicker(min(h.MirrorInterval, 10*time.Second))
 	defer tick.Stop()
 	for ctx.Err() == nil {
