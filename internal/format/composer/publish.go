@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"packhouse/internal/access"
 	"packhouse/internal/format"
@@ -296,7 +297,7 @@ func (h *Handler) publishZip(w http.ResponseWriter, q *request) error {
 	switch inside, _ := normalize(m.version); {
 	case number == "":
 		return failed("Version can't be blank: composer.json names none, so the parameter version must")
-	case !ok, len(number) > maxName, strings.ContainsAny(number, phpSpace+"@"):
+	case !ok, len(number) > maxName, !utf8.ValidString(number), strings.ContainsAny(number, phpSpace+"@"):
 		return failed("Version is invalid: Composer cannot read %.100q", number)
 	case m.version != "" && inside != normalized:
 		return failed("Version is invalid: it is %.100s in composer.json, and %.100s in the request", m.version, number)
