@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -612,4 +613,70 @@ func FuzzParseRemote(f *testing.F) {
 			t.Errorf("%q passes as %q", text, u)
 		}
 	})
+}
+
+// What was to follow a change of a process that is gone is found by another one.
+func TestNotes(t *testing.T) {
+	r := open(t)
+	filled(t, r, 7)
+	other, err := Open(r.folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := func(r *Repos) (notes []*Note) {
+		t.Helper()
+		err := r.Noted(func(n *Note) error { notes = append(notes, n); return nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		return notes
+	}
+	note, err := r.Note(t.Context(), 7, []byte("ann"))
+	if err != nil || len(note.Before) != 4 {
+		t.Fatalf("%+v %v", note, err)
+	}
+	none, err := r.Note(t.Context(), 8, nil) // of a project without a repository
+	if err != nil || len(none.Before) != 0 {
+		t.Fatalf("%+v %v", none, err)
+	}
+	if notes := found(other); notes != nil {
+		t.Errorf("while somebody is at work: %+v", notes)
+	}
+	note.Leave()
+	notes := found(other)
+	if len(notes) != 1 || notes[0].Project != 7 || string(notes[0].By) != "ann" || !maps.Equal(notes[0].Before, note.Before) {
+		t.Fatalf("%+v", notes)
+	}
+	if again := found(r); again != nil {
+		t.Errorf("twice: %+v", again)
+	}
+	for _, n := range []*Note{notes[0], none} {
+		if err := n.Done(); err != nil {
+			t.Error(err)
+		}
+	}
+	if notes := found(other); notes != nil {
+		t.Errorf("afterwards: %+v", notes)
+	}
+	// One that was cut off while it was written was of a change that had not begun; nobody takes it for a whole one.
+	half := filepath.Join(r.folder, "new-half")
+	if err := os.WriteFile(half, []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	old := time.Now().Add(-2 * time.Hour)
+	if err := errors.Join(os.Chtimes(half, old, old), r.Sweep()); err != nil || len(found(r)) > 0 {
+		t.Error(err)
+	}
+	left, err := os.ReadDir(r.folder)
+	if err != nil || len(left) != 1 {
+		t.Errorf("%v %v", left, err)
+	}
+	// Where nothing can be written nothing changes.
+	nowhere, err := Open(filepath.Join(r.path(7), "HEAD"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if note, err := nowhere.Note(t.Context(), 7, nil); err == nil {
+		t.Errorf("%+v", note)
+	}
 }

@@ -3,6 +3,7 @@
 package gitrepo
 
 import (
+	"os"
 	"os/exec"
 	"syscall"
 )
@@ -12,4 +13,14 @@ import (
 func endGroup(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
+}
+
+// syncFolder puts the names in a folder on the disk.
+func syncFolder(path string) error {
+	folder, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer folder.Close()
+	return folder.Sync()
 }

@@ -368,19 +368,15 @@ func (h *Handler) receiveZip(r *http.Request, most int64) (staged registry.Stage
 }
 
 // Pushed publishes the tags and branches that came or moved, where the project says so. What cannot be published is in the audit
-// log of the project.
-func (h *Handler) Pushed(ctx context.Context, project *registry.Project, user, pipeline int64, changes []gitrepo.Change) {
+// log of the project; the error is that nothing was tried.
+func (h *Handler) Pushed(ctx context.Context, project *registry.Project, user, pipeline int64, changes []gitrepo.Change) error {
 	view, err := h.Gate.Now(ctx)
 	var policy *registry.Policy
 	if err == nil {
 		policy, err = view.Policy(0, project.ID)
 	}
-	if err != nil {
-		slog.ErrorContext(ctx, "publish what was pushed", "project", project.ID, "err", err)
-		return
-	}
-	if !policy.AutoPublishes(registry.Composer) || project.RegistryAccess == registry.RegistryDisabled {
-		return
+	if err != nil || !policy.AutoPublishes(registry.Composer) || project.RegistryAccess == registry.RegistryDisabled {
+		return err
 	}
 	for _, change := range changes {
 		err := h.fromRef(ctx, project, user, pipeline, change.Kind, change.Name)
@@ -404,6 +400,7 @@ func (h *Handler) Pushed(ctx context.Context, project *registry.Project, user, p
 			slog.ErrorContext(ctx, "note what was not published", "project", project.ID, "err", err)
 		}
 	}
+	return nil
 }
 
 // abandon answers POST of the project's prefix /abandon: the parameter name, with a replacement or not, or abandoned=false.
