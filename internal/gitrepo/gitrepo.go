@@ -28,8 +28,9 @@ type Repos struct {
 
 	making  sync.Mutex      // repositories
 	tidying chan int64      // projects whose repository has grown
-	mu      sync.Mutex      // of locks
+	mu      sync.Mutex      // of locks and sizes
 	locks   map[int64]*lock // see Lock
+	sizes   map[int64]sized // see Size
 	null    string          // the file that is empty
 	config  [][2]string     // what Git reads besides a repository's own configuration
 	most    string          // memory that Git may ask for at once
@@ -150,6 +151,47 @@ func (r *Repos) path(project int64) string {
 func (r *Repos) Has(project int64) bool {
 	_, err := os.Stat(r.path(project))
 	return err == nil
+}
+
+// sized is the size of a repository when the folder of its packs had last changed.
+type sized struct {
+	packed time.Time
+	bytes  int64
+}
+
+// maxSizes that are kept; one takes some fifty bytes.
+const maxSizes = 100_000
+
+// Size is how many bytes the files of a project's repository have: 0 of one that there is not. It is added up when packs have come or gone; a few
+// small files besides may do so without being counted.
+func (r *Repos) Size(project int64) int64 {
+	path := r.path(project)
+	packs, err := os.Stat(filepath.Join(path, "objects", "pack"))
+	if err != nil {
+		return 0
+	}
+	r.mu.Lock()
+	known := r.sizes[project]
+	r.mu.Unlock()
+	if known.packed.Equal(packs.ModTime()) {
+		return known.bytes
+	}
+	size := sized{packed: packs.ModTime()}
+	filepath.WalkDir(path, func(_ string, entry fs.DirEntry, err error) error {
+		if err == nil && entry.Type().IsRegular() {
+			if info, err := entry.Info(); err == nil { // otherwise it has gone meanwhile
+				size.bytes += info.Size()
+			}
+		}
+		return nil
+	})
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.sizes == nil || len(r.sizes) >= maxSizes {
+		r.sizes = map[int64]sized{}
+	}
+	r.sizes[project] = size
+	return size.bytes
 }
 
 // Make makes an empty repository for a project that has none.

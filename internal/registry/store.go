@@ -94,6 +94,8 @@ type Tx interface {
 	// that is below it. What holds none may be missing.
 	ProjectSizes(ids []int64) (map[int64]int64, error)
 	GroupSizes(ids []int64) (map[int64]int64, error)
+	// EachProjectBelow tells the projects in and below groups, by their ids.
+	EachProjectBelow(groups []int64, yield func(group, project int64)) error
 
 	// LargestProjects are the projects below a group, or the one of an id, with the most bytes of files, and the sum of all of them.
 	LargestProjects(group *Group, project int64, limit int) ([]ProjectSize, error)

@@ -303,7 +303,9 @@ func TestSlowMirror(t *testing.T) {
 	c.commit(nil)
 	c.push()
 	path := follow(w.server.URL + "/" + source.PathWithNamespace + ".git")
-	status := func(path string) any { return w.send(call{path: path, as: w.root()}).must(w, 200).object(w)["update_status"] }
+	status := func(path string) any {
+		return w.send(call{path: path, as: w.root()}).must(w, 200).object(w)["update_status"]
+	}
 	eventually(w, "the other one is fetched", func() bool { return status(path) == "finished" })
 	if got := status(waits); got != "started" {
 		t.Errorf("the slow one is %v", got)

@@ -108,7 +108,11 @@ func TestHalfOpenPush(t *testing.T) {
 	defer conn.Close()
 	fmt.Fprintf(conn, "POST /%s.git/git-receive-pack HTTP/1.1\r\nHost: x\r\nPRIVATE-TOKEN: %s\r\nContent-Type: application/x-git-receive-pack-request\r\nContent-Length: 100000\r\n\r\n00",
 		p.PathWithNamespace, w.server.RootToken)
-	eventually(w, "the push counts", func() bool { return w.send(putZip(p, w.root(), libZip(newLib(), "1.0.0"))).status == http.StatusTooManyRequests })
+	eventually(w, "the push counts", func() bool {
+		return w.send(putZip(p, w.root(), libZip(newLib(), "1.0.0"))).status == http.StatusTooManyRequests
+	})
 	conn.Close()
-	eventually(w, "it has ended", func() bool { return w.send(putZip(p, w.root(), libZip(newLib(), "1.0.0"))).status == http.StatusCreated })
+	eventually(w, "it has ended", func() bool {
+		return w.send(putZip(p, w.root(), libZip(newLib(), "1.0.0"))).status == http.StatusCreated
+	})
 }

@@ -300,6 +300,12 @@ func testSizes(t *testing.T, s *store) {
 		find(s, func(tx registry.Tx) (map[int64]int64, error) { return tx.ProjectSizes([]int64{p.ID, q.ID, empty.ID}) }))
 	same(t, "groups", map[int64]int64{top.ID: size(one) + size(two), low.ID: size(one)},
 		find(s, func(tx registry.Tx) (map[int64]int64, error) { return tx.GroupSizes([]int64{top.ID, low.ID}) }))
+	below := map[[2]int64]bool{}
+	s.read(func(tx registry.Tx) error {
+		tx.EachProjectBelow(nil, func(group, project int64) { t.Errorf("%d is below nothing", project) })
+		return tx.EachProjectBelow([]int64{top.ID, low.ID}, func(group, project int64) { below[[2]int64{group, project}] = true })
+	})
+	same(t, "projects below groups", map[[2]int64]bool{{top.ID, p.ID}: true, {top.ID, q.ID}: true, {top.ID, empty.ID}: true, {low.ID, p.ID}: true}, below)
 	same(t, "of nothing", map[int64]int64{}, find(s, func(tx registry.Tx) (map[int64]int64, error) { return tx.GroupSizes(nil) }))
 }
 
