@@ -12,8 +12,8 @@ import (
 	"packhouse/internal/registry"
 )
 
-// ChangeRefs lets change move the branches and tags of a project, on behalf of a user, and does what follows.
-type ChangeRefs func(ctx context.Context, project *registry.Project, user int64, change func() error) error
+// ChangeRefs lets change move branches and tags of a project as it is asked for, on behalf of a user, and does what follows.
+type ChangeRefs func(ctx context.Context, project *registry.Project, user int64, asked gitrepo.Asked, change func() error) error
 
 func (a *API) repositoryRoutes() []route {
 	const tag, tags, branches, mirror = "Repository", "/projects/{id}/repository/tags", "/projects/{id}/repository/branches", "/projects/{id}/mirror/pull"
@@ -225,7 +225,8 @@ func (a *API) createRef(r *http.Request, q *repository, kind gitrepo.Kind, name,
 		return nil, orElse(err, registry.NotFound, noTarget)
 	}
 	by := gitrepo.Signature{Name: q.who.User.Name, Email: q.who.User.Email, At: time.Now()}
-	err = a.change(r.Context(), q.project, q.who.UserID(), func() error { return a.repos.Create(r.Context(), q.project.ID, kind, name, commit.ID, message, by) })
+	err = a.change(r.Context(), q.project, q.who.UserID(), gitrepo.Asked{string(kind) + name: gitrepo.AnyObject},
+		func() error { return a.repos.Create(r.Context(), q.project.ID, kind, name, commit.ID, message, by) })
 	if err != nil {
 		return nil, orElse(err, registry.Conflict, taken)
 	}
@@ -274,7 +275,7 @@ func (a *API) deleteRef(kind gitrepo.Kind) handler {
 		if kind == gitrepo.Branch && name == a.repos.Head(q.project.ID) {
 			return refuse(http.StatusBadRequest, "Cannot remove HEAD branch")
 		}
-		err = a.change(r.Context(), q.project, q.who.UserID(), func() error { return a.repos.Delete(r.Context(), q.project.ID, kind, name) })
+		err = a.change(r.Context(), q.project, q.who.UserID(), gitrepo.Asked{string(kind) + name: ""}, func() error { return a.repos.Delete(r.Context(), q.project.ID, kind, name) })
 		if err != nil {
 			return orElse(err, registry.NotFound, missing)
 		}

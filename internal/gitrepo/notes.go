@@ -5,6 +5,7 @@ import (
 	"encoding/gob"
 	"errors"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -20,7 +21,8 @@ import (
 // finds it (see [Repos.Noted]). It is a file beside the repositories; whoever works on it has it locked.
 type Note struct {
 	Project int64
-	Before  State
+	Asked   Asked  // nil: anything
+	Before  State  // of what was asked for
 	By      []byte // what the caller has to know besides
 
 	lock *flock.Flock
@@ -29,13 +31,16 @@ type Note struct {
 // notePrefix begins the names of the files, the number of the project and something random follow.
 const notePrefix = "note-"
 
-// Note notes durably what the refs of a project's repository are.
-func (r *Repos) Note(ctx context.Context, project int64, by []byte) (*Note, error) {
+// Note notes durably what the refs of a project's repository are, those that are asked for.
+func (r *Repos) Note(ctx context.Context, project int64, asked Asked, by []byte) (*Note, error) {
 	before, err := r.State(ctx, project)
 	if err != nil {
 		return nil, err
 	}
-	note := &Note{Project: project, Before: before, By: by}
+	if asked != nil {
+		maps.DeleteFunc(before, func(ref, _ string) bool { _, changes := asked[ref]; return !changes })
+	}
+	note := &Note{Project: project, Asked: asked, Before: before, By: by}
 	for {
 		path, err := r.writeNote(note)
 		if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
@@ -80,6 +85,9 @@ func (r *Repos) writeNote(note *Note) (path string, err error) {
 	}
 	return path, syncFolder(r.folder)
 }
+
+// Changed is what the refs were and are, of a state of now: those that came, moved or went as it was asked for.
+func (n *Note) Changed(now State) (before, after State) { return n.Asked.met(n.Before, now) }
 
 // Done ends a note: all that follows is done.
 func (n *Note) Done() error {

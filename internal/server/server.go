@@ -192,8 +192,8 @@ func New(ctx context.Context, config Config) (_ *Server, err error) {
 			return composerHandler.Pushed(ctx, project, by.UserID, by.PipelineID, changes)
 		}}
 	s.git.Routes(s.handle)
-	change := func(ctx context.Context, project *registry.Project, user int64, change func() error) error {
-		return s.git.Change(ctx, project, git.Publisher{UserID: user}, change)
+	change := func(ctx context.Context, project *registry.Project, user int64, asked gitrepo.Asked, change func() error) error {
+		return s.git.Change(ctx, project, git.Publisher{UserID: user}, asked, change)
 	}
 	api.New(reg, s.gate, repos, change, s.BaseURL, config.Version, config.Revision).Routes(s.handleAPI)
 	s.web = &web.Handler{Registry: reg, Gate: s.gate, API: s.api, BaseURL: s.BaseURL, Health: s.health, Version: strings.TrimSpace(config.Version + " " + config.Revision), Started: time.Now()}

@@ -75,7 +75,7 @@ func (h *Handler) fetch(ctx context.Context, m *registry.Mirror) error {
 		actor.UserID, actor.Name = user.ID, user.Username
 	}
 	remote := gitrepo.Remote{URL: m.URL, User: m.User, Password: m.Password, Local: h.LocalMirrors, MaxSize: policy.MaxPush(h.MaxPush)}
-	return h.Change(registry.WithActor(ctx, actor), project, Publisher{UserID: m.UserID}, func() error { return h.Repos.Fetch(ctx, project.ID, remote) })
+	return h.Change(registry.WithActor(ctx, actor), project, Publisher{UserID: m.UserID}, nil, func() error { return h.Repos.Fetch(ctx, project.ID, remote) })
 }
 
 // mirrorsAtOnce is how many mirrors a node fetches at once: a remote that is slow must not keep all others waiting.

@@ -139,7 +139,11 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, repository, rest
 	if rest == "info/refs" {
 		return serve()
 	}
-	return h.Change(r.Context(), project, Publisher{c.UserID(), c.PipelineID()}, serve)
+	asked, err := gitrepo.ReadPush(r)
+	if err != nil {
+		return err
+	}
+	return h.Change(r.Context(), project, Publisher{c.UserID(), c.PipelineID()}, asked, serve)
 }
 
 // follows is the URL of the remote that a project's repository follows, or "".
@@ -166,14 +170,14 @@ type deed struct {
 	Actor *registry.Actor
 }
 
-// Change lets change move the branches and tags of a project's repository, and does what follows, also when it returns an error: it may have moved
-// some. It returns when that is done, or takes too long. Of a process that ends before, Upkeep does it later; so it is done once at least.
-func (h *Handler) Change(ctx context.Context, project *registry.Project, by Publisher, change func() error) error {
+// Change lets change move the branches and tags of a project's repository that are asked for, nil: any, and does what follows, also when it returns
+// an error: it may have moved some. What others do meanwhile is their deed. It returns when that is done, or takes too long. Of a process that ends before, Upkeep does it later; so it is done once at least.
+func (h *Handler) Change(ctx context.Context, project *registry.Project, by Publisher, asked gitrepo.Asked, change func() error) error {
 	text, err := json.Marshal(deed{by, registry.ActorOf(ctx)})
 	if err != nil {
 		return err
 	}
-	note, err := h.Repos.Note(ctx, project.ID, text)
+	note, err := h.Repos.Note(ctx, project.ID, asked, text)
 	if err != nil {
 		return err
 	}
@@ -197,10 +201,11 @@ func (h *Handler) changed(ctx context.Context, project *registry.Project, by Pub
 	if err == nil {
 		err = h.Repos.FindHead(ctx, project.ID, now)
 	}
+	before, now := note.Changed(now)
 	if err == nil {
-		err = h.record(ctx, project, now, note.Before)
+		err = h.record(ctx, project, now, before)
 	}
-	changes := now.Changes(note.Before)
+	changes := now.Changes(before)
 	if err != nil || len(changes) == 0 {
 		end(err)
 		return
