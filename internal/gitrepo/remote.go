@@ -187,7 +187,7 @@ func resolveHost(ctx context.Context, host string, local bool) (netip.Addr, erro
 // special are the networks besides those that netip knows which are nobody's on the Internet (IANA's registries).
 var special = func() (all []netip.Prefix) {
 	for _, text := range []string{"0.0.0.0/8", "100.64.0.0/10", "192.0.0.0/24", "192.0.2.0/24", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "240.0.0.0/4",
-		"64:ff9b::/96", "64:ff9b:1::/48", "100::/64", "2001::/23", "2001:db8::/32", "2002::/16"} {
+		"::/96", "fec0::/10", "3fff::/20", "64:ff9b::/96", "64:ff9b:1::/48", "100::/64", "2001::/23", "2001:db8::/32", "2002::/16"} {
 		all = append(all, netip.MustParsePrefix(text))
 	}
 	return all
