@@ -567,6 +567,23 @@ func TestParseRemote(t *testing.T) {
 	}
 }
 
+func TestPinned(t *testing.T) {
+	for remote, want := range map[string]string{"https://git.example.com/a": "[[http.curloptResolve git.example.com:443:[2606::1]]]", "http://git.example.com/a": "[[http.curloptResolve git.example.com:80:[2606::1]]]",
+		"http://git.example.com:8080/a": "[[http.curloptResolve git.example.com:8080:[2606::1]]]", "http://[2606::1]:8080/a": "[]", "https://192.0.2.1/a": "[]"} {
+		u, err := ParseRemote(remote)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := fmt.Sprint(pinned(u, netip.MustParseAddr("2606::1"))); got != want {
+			t.Errorf("%s: %s", remote, got)
+		}
+	}
+	u, _ := ParseRemote("https://git.example.com/a") // a good one
+	if got := fmt.Sprint(pinned(u, netip.MustParseAddr("192.0.2.1"))); got != "[[http.curloptResolve git.example.com:443:192.0.2.1]]" {
+		t.Error(got)
+	}
+}
+
 func TestPublic(t *testing.T) {
 	for text, want := range map[string]bool{"93.184.216.34": true, "2606:2800:220:1::1": true, "127.0.0.1": false, "10.1.2.3": false, "172.16.0.1": false, "192.168.1.1": false, "169.254.169.254": false, "0.0.0.0": false,
 		"100.64.0.1": false, "::1": false, "fe80::1": false, "fd00::1": false, "224.0.0.1": false, "255.255.255.255": false, "198.18.0.1": false, "64:ff9b::a00:1": false, "2001:db8::1": false, "::7f00:1": false, "fec0::1": false, "3fff::1": false} {

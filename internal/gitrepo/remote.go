@@ -1,6 +1,7 @@
 package gitrepo
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -70,17 +71,7 @@ func (r *Repos) Fetch(ctx context.Context, project int64, remote Remote) error {
 	if err := r.Make(ctx, project); err != nil {
 		return err
 	}
-	port := u.Port()
-	if port == "" {
-		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
-	}
-	if address.Is6() {
-		port += ":[" + address.String() + "]"
-	} else {
-		port += ":" + address.String()
-	}
-	// The address that was looked at is the one that is asked, whatever the name leads to by then.
-	settings := [][2]string{{"http.curloptResolve", u.Hostname() + ":" + port}}
+	settings := pinned(u, address)
 	if remote.User != "" || remote.Password != "" {
 		// In the environment, since everybody on the machine sees arguments.
 		basic := base64.StdEncoding.EncodeToString([]byte(remote.User + ":" + remote.Password))
@@ -128,6 +119,19 @@ func (r *Repos) Fetch(ctx context.Context, project int64, remote Remote) error {
 		return &registry.Error{Kind: registry.Unavailable, Message: lastLine(failed.stderr), Err: err}
 	}
 	return err
+}
+
+// pinned lets Git ask a host at the address that was looked at, whatever its name leads to by then. An address stands for itself.
+func pinned(u *url.URL, address netip.Addr) [][2]string {
+	if net.ParseIP(u.Hostname()) != nil {
+		return nil
+	}
+	port := cmp.Or(u.Port(), map[string]string{"http": "80", "https": "443"}[u.Scheme])
+	text := address.String()
+	if address.Is6() {
+		text = "[" + text + "]"
+	}
+	return [][2]string{{"http.curloptResolve", u.Hostname() + ":" + port + ":" + text}}
 }
 
 // lastLine is what Git complained of, in a line.
