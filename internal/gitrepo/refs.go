@@ -431,15 +431,17 @@ func (r *Repos) Grows() <-chan int64 { return r.tidying }
 
 // Tidy packs a repository when there is enough to pack (git-gc). Nothing is thrown away: what a branch has left a lock file may
 // still name. But what somebody has begun to send a day ago, and never ended, goes: a machine that lost its power leaves such.
-func (r *Repos) Tidy(ctx context.Context, project int64) error {
+func (r *Repos) Tidy(ctx context.Context, project int64) (err error) {
 	if !r.Has(project) {
 		return nil
 	}
+	ctx, end := registry.TraceProject(ctx, "job.Tidy", project)
+	defer func() { end(err) }()
 	ctx, cancel := context.WithTimeout(ctx, time.Hour)
 	defer cancel()
 	cmd := r.command(ctx, r.path(project), "-c", "gc.auto=2000", "-c", "gc.autoPackLimit=40", "-c", "gc.cruftPacks=true", "-c", "gc.pruneExpire=never",
 		"-c", "gc.autoDetach=false", "gc", "--auto", "--quiet")
-	err := r.run(ctx, cmd)
+	err = r.run(ctx, cmd)
 	for _, pattern := range []string{"objects/tmp_*", "objects/pack/tmp_*"} {
 		begun, _ := filepath.Glob(filepath.Join(globSafe(r.path(project)), filepath.FromSlash(pattern))) // the pattern is a good one
 		for _, path := range begun {

@@ -26,7 +26,6 @@ import (
 // blob, and there are none.
 
 const (
-	listsVersions = 10  // of each name
 	listsFiles    = 10  // of each version
 	listsProjects = 100 // of the group, when the packages are spread
 	listsBound    = 20  // ms, that no page may take longer than
@@ -35,6 +34,7 @@ const (
 // listStore is a server on a full store.
 type listStore struct {
 	system  string
+	each    int    // versions of each name
 	dialect string // name of the driver
 	dsn     string
 	server  *harness.Server
@@ -80,8 +80,8 @@ func (b *bench) fillStores(name string) (stores []*listStore, release func(), er
 	ends = append(ends, func() { drop() })
 	folder := filepath.Join(b.dir, name)
 	for _, s := range []*listStore{
-		{system: packhouse + ", SQLite", dialect: "sqlite", dsn: "file:" + filepath.Join(folder, "sqlite", "packhouse.db") + "?_pragma=busy_timeout(60000)"},
-		{system: packhouse + ", PostgreSQL", dialect: "pgx", dsn: url},
+		{system: packhouse + ", SQLite", each: b.listVersions, dialect: "sqlite", dsn: "file:" + filepath.Join(folder, "sqlite", "packhouse.db") + "?_pragma=busy_timeout(60000)"},
+		{system: packhouse + ", PostgreSQL", each: b.listVersions, dialect: "pgx", dsn: url},
 	} {
 		config := harness.Config{Data: filepath.Join(folder, s.dialect), Args: []string{"--log-requests", "none"}}
 		if s.dialect == "pgx" {
@@ -92,7 +92,7 @@ func (b *bench) fillStores(name string) (stores []*listStore, release func(), er
 		}
 		ends = append(ends, func() { s.server.Stop() })
 		stores = append(stores, s)
-		if err := s.fill(b.ctx, b.listPackages/listsVersions); err != nil {
+		if err := s.fill(b.ctx, b.listPackages/s.each); err != nil {
 			return nil, release, fmt.Errorf("%s: %w", s.system, err)
 		}
 	}
@@ -177,7 +177,7 @@ func (s *listStore) write(ctx context.Context, db *sql.DB, user int64, names int
 		"INSERT INTO entries (project_id, type, name, revision, latest_id, search, created_at, updated_at) SELECT {project}, type, name, {versions}, 0, '', {begin}, {begin} FROM named ORDER BY i",
 		"INSERT INTO pipelines (project_id, user_id, ref, sha, source, web_url, created_at) SELECT {project}, {user}, 'main', '0123456789012345678901234567890123456789', 'push', '', {begin} FROM named",
 	)
-	for v := range listsVersions {
+	for v := range s.each {
 		version := fmt.Sprintf("'1.%d.' || (n.i %% 7)", v)
 		if v == 0 {
 			version = "CASE WHEN e.type = 'maven' THEN '' ELSE " + version + " END"
@@ -202,8 +202,8 @@ func (s *listStore) write(ctx context.Context, db *sql.DB, user int64, names int
 			SELECT created_at, 'package_registry_package_published', project_id, type || ' ' || name || ' ' || version, '', creator_id, 'personal', 'lister', '127.0.0.1' FROM packages`,
 		"DROP TABLE named",
 	)
-	s.crowded, s.files = int64(names), min(10_000, listsVersions*names) // as many as a package may have
-	values := strings.NewReplacer("{project}", fmt.Sprint(s.project), "{group}", fmt.Sprint(s.group), "{user}", fmt.Sprint(user), "{versions}", fmt.Sprint(listsVersions),
+	s.crowded, s.files = int64(names), min(10_000, s.each*names) // as many as a package may have
+	values := strings.NewReplacer("{project}", fmt.Sprint(s.project), "{group}", fmt.Sprint(s.group), "{user}", fmt.Sprint(user), "{versions}", fmt.Sprint(s.each),
 		"{names}", fmt.Sprint(names), "{begin}", fmt.Sprint(begin), "{files}", fmt.Sprint(listsFiles), "{most}", fmt.Sprint(s.files), "{crowded}", fmt.Sprint(s.crowded),
 		"{digest}", "CAST(1000000000 + p.id * 20000 + f AS TEXT)")
 	for _, statement := range statements {
@@ -355,7 +355,7 @@ func (p listPage) read(ctx context.Context, s *listStore) (items []string, took 
 // measureLists asks for each page of each row several times, one at a time, in an order that is another each time. All
 // stores hold the same, so their answers are compared.
 func (b *bench) measureLists(stores []*listStore, scope, where string) error {
-	packages := len(stores[0].names) * listsVersions
+	packages := len(stores[0].names) * b.listVersions
 	orders := []string{"created_at", "name", "version", "type"}
 	if scope == "group" {
 		orders = append(orders, "project_path")

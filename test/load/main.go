@@ -43,6 +43,7 @@ type options struct {
 	each          int           // versions that each of them publishes
 	large         int64         // bytes of npm's large tarball and of NuGet's package; the wheel has twice as many
 	listPackages  int           // of the store whose lists are read
+	listVersions  int           // of each name there
 	listRequests  int           // of each kind of page, at least
 	rounds        int           // of each system in a comparison; they alternate
 	duration      time.Duration // of one round
@@ -58,7 +59,7 @@ type options struct {
 func full() options {
 	return options{
 		versions: 2000, readVersions: 500, freshVersions: []int{500, 2000}, publishers: 8, each: 250, large: 1 << 30,
-		listPackages: 100_000, listRequests: 200,
+		listPackages: 100_000, listVersions: 10, listRequests: 200,
 		rounds: 3, duration: 5 * time.Second, connections: 16,
 		starts: 10, settle: 2 * time.Second, quiet: 90 * time.Second, wrk: true,
 	}
@@ -77,6 +78,7 @@ func main() {
 	only := flag.String("only", "", "run only the steps whose name matches this `regexp`")
 	json := flag.String("json", "", "write the report as JSON to this `file` too")
 	duration := flag.Duration("duration", 0, "of one round of reading, instead of the default")
+	versions := flag.Int("list-versions", 0, "of each name in the store whose lists are read, instead of the default")
 	rounds := flag.Int("rounds", 0, "of each system in a comparison, instead of the default")
 	flag.Usage = func() {
 		fmt.Fprintln(flag.CommandLine.Output(), "usage: go run ./test/load [flags]\nsteps: "+strings.Join(stepNames(), ", "))
@@ -89,6 +91,9 @@ func main() {
 	}
 	if *duration > 0 {
 		o.duration = *duration
+	}
+	if *versions > 0 {
+		o.listVersions = *versions
 	}
 	if *rounds > 0 {
 		o.rounds = *rounds
