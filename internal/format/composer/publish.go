@@ -37,11 +37,7 @@ const maxParams = 1 << 20
 
 // publishRef answers POST of the project's prefix: a version from a tag or a branch.
 func (h *Handler) publishRef(w http.ResponseWriter, q *request) error {
-	c, project, err := h.Project(q.Request, q.at.Project, access.Publish)
-	if err != nil {
-		return err
-	}
-	params, err := readParams(w, q.Request)
+	c, project, params, err := h.asked(w, q)
 	if err != nil {
 		return err
 	}
@@ -68,6 +64,14 @@ func (h *Handler) publishRef(w http.ResponseWriter, q *request) error {
 		return err
 	}
 	return writeJSON(w, http.StatusCreated, map[string]string{"message": "201 Created"})
+}
+
+// asked finds who may publish where, and what they say.
+func (h *Handler) asked(w http.ResponseWriter, q *request) (c *format.Caller, p *registry.Project, params map[string]string, err error) {
+	if c, p, err = h.Project(q.Request, q.at.Project, access.Publish); err == nil {
+		params, err = readParams(w, q.Request)
+	}
+	return c, p, params, err
 }
 
 // readParams are the parameters of a request that are texts: in the query, and in the body as a form or as JSON.
@@ -263,11 +267,7 @@ func (h *Handler) publish(ctx context.Context, p *publication, staged registry.S
 // publishZip answers PUT of the project's prefix: a zip as the body, or as the part "package" of a form. The version is the one
 // in composer.json or the parameter "version".
 func (h *Handler) publishZip(w http.ResponseWriter, q *request) error {
-	c, project, err := h.Project(q.Request, q.at.Project, access.Publish)
-	if err != nil {
-		return err
-	}
-	policy, err := c.View.Policy(0, project.ID)
+	c, project, policy, err := h.Publishing(q.Request, q.at.Project)
 	if err != nil {
 		return err
 	}
@@ -405,11 +405,7 @@ func (h *Handler) Pushed(ctx context.Context, project *registry.Project, user, p
 
 // abandon answers POST of the project's prefix /abandon: the parameter name, with a replacement or not, or abandoned=false.
 func (h *Handler) abandon(w http.ResponseWriter, q *request) error {
-	_, project, err := h.Project(q.Request, q.at.Project, access.Publish)
-	if err != nil {
-		return err
-	}
-	params, err := readParams(w, q.Request)
+	_, project, params, err := h.asked(w, q)
 	if err != nil {
 		return err
 	}
