@@ -261,6 +261,33 @@ func TestComposerProtectedMeanwhile(t *testing.T) {
 	w.send(call{method: "GET", path: "/" + p.PathWithNamespace + ".git/info/refs?service=git-upload-pack"}).must(w, 200)
 }
 
+// Of racing creators of a tag one makes it, and it is one's deed.
+func TestTagRaces(t *testing.T) {
+	w := newWorld(t)
+	p := w.open()
+	c := w.repository(p)
+	c.commit(nil)
+	c.push()
+	path := "/api/v4" + of(p) + "/repository/tags"
+	for round := range 5 {
+		tag := fmt.Sprint("v", round)
+		made := 0
+		for _, a := range w.race(8, func(int) call {
+			return call{method: "POST", path: path, as: w.root(), body: map[string]any{"tag_name": tag, "ref": "main"}}
+		}) {
+			if a.status == 201 {
+				made++
+			} else if a.status != 400 {
+				t.Errorf("%d %s", a.status, a.body)
+			}
+		}
+		events := string(w.send(call{path: "/api/v4" + of(p) + "/audit_events?per_page=100", as: w.root()}).must(w, 200).body)
+		if n := strings.Count(events, "created tag "+tag); made != 1 || n != 1 {
+			t.Errorf("made %d times, in the audit log %d times", made, n)
+		}
+	}
+}
+
 // The repository of a project goes with it, and that of no other.
 func TestRepositoryRemoved(t *testing.T) {
 	w := own(t, harness.Config{Args: []string{"--deletion-delay", "0"}})

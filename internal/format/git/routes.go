@@ -172,7 +172,7 @@ type deed struct {
 
 // Change lets change move the branches and tags of a project's repository that are asked for, nil: any, and does what follows, also when it returns
 // an error: it may have moved some. What others do meanwhile is their deed. It returns when that is done, or takes too long. Of a process that ends before, Upkeep does it later; so it is done once at least.
-func (h *Handler) Change(ctx context.Context, project *registry.Project, by Publisher, asked gitrepo.Asked, change func() error) error {
+func (h *Handler) Change(ctx context.Context, project *registry.Project, by Publisher, asked gitrepo.Asked, change func() error) (err error) {
 	text, err := json.Marshal(deed{by, registry.ActorOf(ctx)})
 	if err != nil {
 		return err
@@ -181,7 +181,12 @@ func (h *Handler) Change(ctx context.Context, project *registry.Project, by Publ
 	if err != nil {
 		return err
 	}
-	defer func() { h.changed(context.WithoutCancel(ctx), project, by, note) }()
+	defer func() {
+		if kind := registry.KindOf(err); kind == registry.Conflict || kind == registry.NotFound { // who made it, or removed it, has done so
+			note.Asked = gitrepo.Asked{}
+		}
+		h.changed(context.WithoutCancel(ctx), project, by, note)
+	}()
 	return change()
 }
 
