@@ -12,8 +12,8 @@
 #                                     pinned by test/tools/package-lock.json and renovate/package-lock.json
 #   versitygw                         an S3 server, pinned by test/tools/s3/go.mod
 #   nuget2 (2.8) and the part of Mono that both run on, php, composer,
-#   initdb, pg_ctl, …, nginx, wrk, chromium
-#                                     Debian packages
+#   initdb, pg_ctl, …, nginx, wrk, chromium, ip (for root, who may make
+#   network namespaces)               Debian packages
 #   composer-next                     Composer of the Debian release after this one
 #
 # The files go to a cache folder outside the tree; bin/tools gets one link (or
@@ -153,6 +153,7 @@ debian_packages() {
 		programs "" | grep -q "/$program\$" || missing+=("${package[$program]}")
 	done
 	[ -n "$(php_of "")" ] && php -r 'exit(extension_loaded("zip") && extension_loaded("curl") ? 0 : 1);' 2>/dev/null || missing+=(php-cli php-zip php-curl)
+	[ "$(id -u)" != 0 ] || command -v ip >/dev/null || missing+=(iproute2)
 	if [ ${#missing[@]} = 0 ]; then
 		link_all ""
 		return

@@ -23,8 +23,8 @@ import (
 	"packhouse/internal/tracing"
 )
 
-// version is set by the linker.
-var version = "dev"
+// version and commit are set by the linker.
+var version, commit = "dev", ""
 
 // commands is the command line.
 type commands struct {
@@ -222,6 +222,9 @@ func (c *helpCommand) Run(parser *kong.Kong) error {
 
 // revision is the commit that the binary was built from, when the build knows it.
 func revision() string {
+	if commit != "" {
+		return commit[:min(12, len(commit))]
+	}
 	info, _ := debug.ReadBuildInfo()
 	if info != nil {
 		for _, setting := range info.Settings {

@@ -30,6 +30,16 @@ func (s *stores) openAll(ctx context.Context) (store registry.Store, blobs regis
 	return store, blobs, func() { blobs.Close(); store.Close() }, nil
 }
 
+// using runs a command on what a server keeps, with a bar for its progress.
+func (s *stores) using(ctx context.Context, run func(store registry.Store, blobs registry.BlobStore, b *bar) error) error {
+	store, blobs, close, err := s.openAll(ctx)
+	if err != nil {
+		return err
+	}
+	defer close()
+	return run(store, blobs, newBar())
+}
+
 func (s *stores) config() *server.Config {
 	return &server.Config{Data: s.Data, Database: s.Database, Blobs: s.Blobs}
 }
@@ -154,12 +164,12 @@ The exit status is 1 when something is missing, damaged or other than its rows s
 }
 
 func (c *verifyCommand) Run(ctx context.Context) error {
-	store, blobs, close, err := c.openAll(ctx)
-	if err != nil {
-		return err
-	}
-	defer close()
-	b := newBar()
+	return c.using(ctx, func(store registry.Store, blobs registry.BlobStore, b *bar) error {
+		return c.verify(ctx, store, blobs, b)
+	})
+}
+
+func (c *verifyCommand) verify(ctx context.Context, store registry.Store, blobs registry.BlobStore, b *bar) error {
 	v, err := upkeep.Verify(ctx, &registry.Registry{Store: store}, blobs, upkeep.Verification{Resume: c.Resume, Quarantine: c.Quarantine,
 		Limit: c.limit(), Progress: b.show, Problem: func(p upkeep.Problem) {
 			b.end()
@@ -201,19 +211,15 @@ type backupCommand struct {
 }
 
 func (c *backupCommand) Run(ctx context.Context) error {
-	store, blobs, close, err := c.openAll(ctx)
-	if err != nil {
-		return err
-	}
-	defer close()
-	b := newBar()
-	done, err := upkeep.Backup(ctx, store, blobs, c.To, upkeep.Copying{Version: version, Limit: c.limit(), Progress: b.show})
-	b.end()
-	if err != nil {
-		return err
-	}
-	fmt.Printf("snapshot %s: %d contents, %s; %d of them new, %s\n", done.Snapshot, done.Contents, size(done.Bytes), done.New, size(done.NewBytes))
-	return nil
+	return c.using(ctx, func(store registry.Store, blobs registry.BlobStore, b *bar) error {
+		done, err := upkeep.Backup(ctx, store, blobs, c.To, upkeep.Copying{Version: version, Limit: c.limit(), Progress: b.show})
+		b.end()
+		if err != nil {
+			return err
+		}
+		fmt.Printf("snapshot %s: %d contents, %s; %d of them new, %s\n", done.Snapshot, done.Contents, size(done.Bytes), done.New, size(done.NewBytes))
+		return nil
+	})
 }
 
 type restoreCommand struct {

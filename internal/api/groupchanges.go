@@ -202,7 +202,7 @@ func (a *API) transferGroup(w http.ResponseWriter, r *http.Request) error {
 			if err := registry.ValidPath(g.Path, true); err != nil {
 				return failed("Path " + registry.MessageOf(err) + ".")
 			}
-			return nil
+			return c.own(tx, g)
 		}
 		parent, err := tx.Group(to)
 		if err != nil {
@@ -236,4 +236,21 @@ func (a *API) transferGroup(w http.ResponseWriter, r *http.Request) error {
 		return orElse(orElse(err, registry.Conflict, failed("The parent group already has a subgroup or a project with the same path.")), registry.NotFound, errNoGroup)
 	}
 	return a.writeGroup(w, r, c, http.StatusCreated, moved)
+}
+
+// own makes the caller the owner of a group at the top that has none of its own: its owners were those of the groups above.
+func (c *call) own(tx registry.Tx, g *registry.Group) error {
+	found, err := tx.HasOwner([]int64{g.ID})
+	if err != nil || found {
+		return err
+	}
+	m := &registry.Member{UserID: c.who.User.ID, GroupID: g.ID, Level: registry.Owner}
+	members, _, err := tx.PageMembers(registry.MemberFilter{GroupID: g.ID, UserIDs: []int64{m.UserID}, Limit: 1})
+	switch {
+	case err != nil:
+		return err
+	case len(members) > 0:
+		return tx.UpdateMember(m)
+	}
+	return tx.CreateMember(m)
 }

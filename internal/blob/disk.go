@@ -136,17 +136,18 @@ type stagedOnDisk struct {
 	renamed bool
 }
 
-// Commit implements [registry.Staged]. Calling it again, as a repeated transaction does, is harmless.
+// Commit implements [registry.Staged]. A transaction that is repeated looks again: what it stored the first time may have been
+// removed when the first time was over. Then the bytes are gone, and the client has to send them again.
 func (s *stagedOnDisk) Commit(context.Context) error {
-	if s.renamed {
-		return nil
-	}
 	path := s.disk.path(s.digests.SHA256)
 	// A blob of that name has the same bytes, so replacing it would be harmless, but a reader's page cache is warm
 	// with the old one. Its time says that it was wanted again, for whoever collects what nothing refers to.
 	now := time.Now()
 	err := os.Chtimes(path, now, now)
 	if errors.Is(err, fs.ErrNotExist) {
+		if s.renamed {
+			return &registry.Error{Kind: registry.Unavailable, Message: "the file was collected while it was published; try again", Err: err}
+		}
 		err = os.Rename(s.Name(), path)
 		s.renamed = err == nil
 	}

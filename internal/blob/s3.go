@@ -295,7 +295,6 @@ type stagedInS3 struct {
 	store    *S3
 	uploadID string // id of the multipart upload; empty: none
 	parts    []minio.CompletePart
-	stored   bool // by this Commit
 }
 
 // there tells whether the store has the content.
@@ -317,7 +316,7 @@ func (s *stagedInS3) upload(ctx context.Context) error {
 	if err != nil {
 		return classifyS3(err)
 	}
-	s.uploadID = id
+	s.uploadID, s.parts = id, nil
 	size := max(2*wholeSize, (s.digests.Size+maxParts-1)/maxParts)
 	for at := int64(0); at < s.digests.Size; at += size {
 		n := min(size, s.digests.Size-at)
@@ -330,18 +329,16 @@ func (s *stagedInS3) upload(ctx context.Context) error {
 	return nil
 }
 
-// Commit implements [registry.Staged].
+// Commit implements [registry.Staged]. A transaction that is repeated looks again: what it stored the first time may have been
+// removed when the first time was over.
 func (s *stagedInS3) Commit(ctx context.Context) error {
-	if s.stored {
-		return nil
-	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitBound)
 	defer cancel()
 	there, err := s.there(ctx)
 	if err != nil || there {
 		return err
 	}
-	if s.digests.Size > wholeSize && s.uploadID == "" { // it was there when it was staged, and was removed since
+	if s.digests.Size > wholeSize && s.uploadID == "" { // it was there already, and was removed since
 		if err := s.upload(ctx); err != nil {
 			return err
 		}
@@ -358,22 +355,18 @@ func (s *stagedInS3) Commit(ctx context.Context) error {
 			return classifyS3(err)
 		}
 	}
-	s.stored, s.uploadID = true, ""
+	s.uploadID = ""
 	return nil
 }
 
-// put stores a small file, unless another one was faster.
+// put stores a small file. Another publisher of the same content may do so at once: then it is replaced by itself.
 func (s *stagedInS3) put(ctx context.Context, key string) error {
 	sum, err := hex.DecodeString(s.digests.MD5)
 	if err != nil {
 		return err
 	}
-	options := minio.PutObjectOptions{ContentType: "application/octet-stream", DisableMultipart: true}
-	options.SetMatchETagExcept("*")
-	_, err = s.store.client.PutObject(ctx, s.store.bucket, key, io.NewSectionReader(s.File, 0, s.digests.Size), s.digests.Size, base64.StdEncoding.EncodeToString(sum), s.digests.SHA256, options)
-	if minio.ToErrorResponse(err).StatusCode == http.StatusPreconditionFailed {
-		return nil
-	}
+	_, err = s.store.client.PutObject(ctx, s.store.bucket, key, io.NewSectionReader(s.File, 0, s.digests.Size), s.digests.Size, base64.StdEncoding.EncodeToString(sum), s.digests.SHA256,
+		minio.PutObjectOptions{ContentType: "application/octet-stream", DisableMultipart: true})
 	return err
 }
 

@@ -124,6 +124,49 @@ func TestS3Uploads(t *testing.T) {
 	}
 }
 
+// A transaction may be run again after the collector took what its first run stored: it is stored again, small or large. What
+// a broken store left half under its name is replaced.
+func TestS3CommitsAgain(t *testing.T) {
+	location, folder, err := blobtest.CreateBucket()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := openS3(t, location)
+	for _, content := range []string{"small", strings.Repeat("0123456789abcdef", 9<<20/16)} {
+		staged, err := s.Stage(t.Context(), strings.NewReader(content))
+		if err != nil {
+			t.Fatal(err)
+		}
+		sum := staged.Digests().SHA256
+		for _, spoil := range []func() error{
+			func() error { return nil },
+			func() error { return s.Remove(t.Context(), []string{sum}) },
+			func() error {
+				return os.WriteFile(filepath.Join(folder, "registry", "sha256", sum[:2], sum), []byte("half"), 0o644)
+			},
+		} {
+			if err := spoil(); err != nil {
+				t.Fatal(err)
+			}
+			if err := staged.Commit(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			opened, err := s.Open(t.Context(), sum)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, err := io.ReadAll(opened); err != nil || string(got) != content {
+				t.Errorf("it comes back with %d bytes, want %d; %v", len(got), len(content), err)
+			}
+			opened.Close()
+		}
+		staged.Discard()
+		if n := blob.Uploads(t, s); n != 0 {
+			t.Errorf("%d uploads are left", n)
+		}
+	}
+}
+
 // proxy stands before an S3 server; answer may answer in its place.
 func proxy(t *testing.T, location string, answer func(w http.ResponseWriter, r *http.Request) bool) string {
 	t.Helper()

@@ -24,8 +24,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-	_ "github.com/jackc/pgx/v5/stdlib" // driver "pgx"
+	"github.com/jackc/pgx/v5/stdlib"
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 
@@ -53,6 +54,7 @@ type DB struct {
 	queue      atomic.Int64  // transactions that go on or wait
 	QueueLimit int64         // of them; 0: any number. Set it before use
 	turn       chan struct{} // of SQLite's one writer: who waits longest is next, as in database/sql's pool it would not be
+	Before     func() error  // called before each statement of a transaction, whose error it returns; nil but in tests
 	anchor     *sql.Conn     // of SQLite: stays open, so that the log and its index stay in being
 	index      io.Closer     // of the file behind answers.index: closed after all connections
 }
@@ -131,12 +133,26 @@ func (db *DB) openAnswers(ctx context.Context) (err error) {
 	return nil
 }
 
+// connectPatience is how long PostgreSQL may take to take a connection.
+const connectPatience = 10 * time.Second
+
+// missPeers lets PostgreSQL end a session within 20 seconds when the machine at its other end is gone without a word. By default it takes hours, in which
+// what that machine's transactions held would be held against all other nodes.
+const missPeers = "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 2; SET tcp_user_timeout = 20000"
+
 func (db *DB) openPostgres(location string) (err error) {
-	db.dialect = postgresDialect
-	db.writer, err = sql.Open("pgx", location)
+	config, err := pgx.ParseConfig(location)
 	if err != nil {
 		return err
 	}
+	if config.ConnectTimeout == 0 {
+		config.ConnectTimeout = connectPatience
+	}
+	db.dialect = postgresDialect
+	db.writer = stdlib.OpenDB(*config, stdlib.OptionAfterConnect(func(ctx context.Context, c *pgx.Conn) error {
+		_, err := c.Exec(ctx, missPeers)
+		return err
+	}))
 	db.writer.SetMaxOpenConns(max(16, 4*runtime.GOMAXPROCS(0)))
 	db.writer.SetMaxIdleConns(8)
 	db.reader = db.writer
@@ -230,6 +246,15 @@ func (db *DB) bounded(ctx context.Context) (context.Context, context.CancelFunc)
 	return context.WithTimeout(ctx, patience)
 }
 
+// point begins a query outside of a transaction, which counts as one. leave ends it.
+func (db *DB) point(ctx context.Context) (_ context.Context, leave func(), err error) {
+	if err := db.enter(); err != nil {
+		return nil, nil, err
+	}
+	ctx, cancel := db.bounded(ctx)
+	return ctx, func() { cancel(); db.queue.Add(-1) }, nil
+}
+
 func (db *DB) run(ctx context.Context, pool *sql.DB, options *sql.TxOptions, f func(registry.Tx) error) (err error) {
 	// A client that hangs up must not interrupt a statement half-way: SQLite would abandon the connection with its
 	// compiled statements, and a commit would end in doubt. Transactions are short.
@@ -255,8 +280,11 @@ func (db *DB) run(ctx context.Context, pool *sql.DB, options *sql.TxOptions, f f
 // AccessRevision implements [registry.Store].
 func (db *DB) AccessRevision(ctx context.Context) (int64, error) {
 	return answer(&db.answers, "access", func() (revision int64, err error) {
-		ctx, cancel := db.bounded(ctx)
-		defer cancel()
+		ctx, leave, err := db.point(ctx)
+		if err != nil {
+			return 0, err
+		}
+		defer leave()
 		err = db.row(ctx, "SELECT value FROM revisions WHERE name = 'access'").Scan(&revision)
 		return revision, classify(err)
 	})
@@ -274,8 +302,11 @@ func (db *DB) Revisions(ctx context.Context, t registry.Type, name string, proje
 		entries []registry.Revision
 	}
 	found, err := answer(&db.answers, key{t, name, project}, func() (r revisions, err error) {
-		ctx, cancel := db.bounded(ctx)
-		defer cancel()
+		ctx, leave, err := db.point(ctx)
+		if err != nil {
+			return r, err
+		}
+		defer leave()
 		r.access, r.entries, err = db.revisions(ctx, t, name, project)
 		return r, classify(err)
 	})
@@ -321,9 +352,12 @@ func (db *DB) FileOfVersion(ctx context.Context, entries []int64, version, name 
 		args = append(args, name)
 		query += fmt.Sprintf(" AND f.name = $%d", len(args))
 	}
-	ctx, cancel := db.bounded(ctx)
-	defer cancel()
 	if len(entries) > 1 { // a text for each number of them, which is not kept compiled
+		ctx, leave, err := db.point(ctx)
+		if err != nil {
+			return nil, err
+		}
+		defer leave()
 		db.queries.Add(1)
 		f, err := scanFile(db.reader.QueryRowContext(ctx, query+" ORDER BY p.id DESC, f.id DESC LIMIT 1", args...))
 		return f, classify(err)
@@ -333,6 +367,11 @@ func (db *DB) FileOfVersion(ctx context.Context, entries []int64, version, name 
 		version, name string
 	}
 	return answer(&db.answers, key{entries[0], version, name}, func() (*registry.File, error) {
+		ctx, leave, err := db.point(ctx)
+		if err != nil {
+			return nil, err
+		}
+		defer leave()
 		f, err := scanFile(db.row(ctx, query+" LIMIT 1", args...))
 		return f, classify(err)
 	})
@@ -345,8 +384,11 @@ func (db *DB) FileOfEntry(ctx context.Context, entry int64, name string) (*regis
 		file  string
 	}
 	return answer(&db.answers, key{entry, name}, func() (*registry.File, error) {
-		ctx, cancel := db.bounded(ctx)
-		defer cancel()
+		ctx, leave, err := db.point(ctx)
+		if err != nil {
+			return nil, err
+		}
+		defer leave()
 		f, err := scanFile(db.row(ctx, "SELECT "+fileColumns+" FROM packages p JOIN package_files f ON f.package_id = p.id WHERE p.entry_id = $1 AND f.name = $2 AND f.status = 0 AND "+
 			installable+" ORDER BY f.id DESC LIMIT 1", entry, name))
 		return f, classify(err)
@@ -363,8 +405,11 @@ func (db *DB) FilesByDigest(ctx context.Context, t registry.Type, sha256, name s
 		sha256, name string
 	}
 	return answer(&db.answers, key{t, sha256, name}, func() (files []registry.ProjectFile, err error) {
-		ctx, cancel := db.bounded(ctx)
-		defer cancel()
+		ctx, leave, err := db.point(ctx)
+		if err != nil {
+			return nil, err
+		}
+		defer leave()
 		rows, err := db.rows(ctx, "SELECT p.project_id, "+fileColumns+" FROM package_files f JOIN packages p ON p.id = f.package_id"+
 			" WHERE f.sha256 = $1 AND f.name = $2 AND f.status = 0 AND p.type = $3 AND "+installable+" ORDER BY f.id DESC", sha256, name, t)
 		if err != nil {

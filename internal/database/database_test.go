@@ -138,3 +138,38 @@ func TestPostgresUnavailable(t *testing.T) {
 		t.Errorf("kind %d, want Unavailable: %v", registry.KindOf(err), err)
 	}
 }
+
+// More transactions and queries than may wait are told to come again, and those that wait have their turn.
+func TestQueueLimit(t *testing.T) {
+	db := open(t, filepath.Join(t.TempDir(), "packhouse.db"))
+	db.QueueLimit = 2
+	inside, release := make(chan struct{}, 2), make(chan struct{})
+	done := make(chan error, 2)
+	for range 2 {
+		go func() {
+			done <- db.Read(t.Context(), func(registry.Tx) error { inside <- struct{}{}; <-release; return nil })
+		}()
+	}
+	<-inside
+	<-inside
+	never := func(registry.Tx) error { t.Error("it has a turn"); return nil }
+	_, err := db.FileOfEntry(t.Context(), 1, "x")
+	_, _, err2 := db.Revisions(t.Context(), registry.NPM, "x", 1)
+	for _, err := range []error{err, err2, db.Read(t.Context(), never), db.Write(t.Context(), never)} {
+		if registry.KindOf(err) != registry.Unavailable {
+			t.Errorf("with two under way: %v", err)
+		}
+	}
+	if err := db.Ping(t.Context()); err != nil {
+		t.Errorf("the database does not seem to be well: %v", err)
+	}
+	close(release)
+	for range 2 {
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+	if err := db.Write(t.Context(), func(registry.Tx) error { return nil }); err != nil {
+		t.Errorf("afterwards: %v", err)
+	}
+}

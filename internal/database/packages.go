@@ -1,6 +1,7 @@
 package database
 
 import (
+	"cmp"
 	"database/sql"
 	"fmt"
 	"slices"
@@ -39,6 +40,12 @@ func (t *tx) Entry(project int64, kind registry.Type, name string) (*registry.En
 
 func (t *tx) EntryByID(id int64) (*registry.Entry, error) {
 	return get(t, scanEntry, "SELECT "+entryColumns+" FROM entries e WHERE e.id = $1", id)
+}
+
+func (t *tx) EntriesAfter(id int64, limit int) ([]*registry.Entry, error) {
+	entries, err := list(t, scanEntry, "UPDATE entries AS e SET revision = e.revision WHERE e.id IN (SELECT n.id FROM entries n WHERE n.id > $1 ORDER BY n.id LIMIT $2) RETURNING "+strings.ReplaceAll(entryColumns, "e.", ""), id, limit)
+	slices.SortFunc(entries, func(a, b *registry.Entry) int { return cmp.Compare(a.ID, b.ID) })
+	return entries, err
 }
 
 func (t *tx) SearchEntries(f registry.EntryFilter) (entries []*registry.Entry, total int, err error) {
@@ -131,7 +138,15 @@ func entryConditions(f registry.EntryFilter) *conditions {
 	if len(f.Names) > 0 {
 		c.addIn("e.name", f.Names)
 	}
-	c.visible(f.Viewer, f.Known)
+	if f.Project != 0 || len(f.Names) > 0 {
+		c.visible(f.Viewer, f.Known)
+		return c
+	}
+	// Of many entries: which projects they may be of is found out first, and not again for each.
+	viewed := conditions{args: c.args}
+	viewed.visible(f.Viewer, f.Known)
+	c.args = viewed.args
+	c.add("e.project_id IN (SELECT p.id FROM projects p WHERE " + viewed.String() + ")")
 	return c
 }
 
@@ -400,6 +415,11 @@ func (t *tx) Packages(entries []int64) ([]*registry.Package, error) {
 
 func (t *tx) Versions(entry int64) ([]*registry.Package, error) {
 	return list(t, scanPackage, "SELECT "+packageColumns+" FROM packages p WHERE p.entry_id = $1 AND p.status <> 4 ORDER BY p.id", entry)
+}
+
+func (t *tx) CountVersions(entry int64, statuses []registry.Status) (count int, err error) {
+	err = t.row(func(row scanner) error { return row.Scan(&count) }, "SELECT COUNT(*) FROM packages p WHERE p.entry_id = $1 AND p.status IN "+numbers(statuses), entry)
+	return count, err
 }
 
 func (t *tx) CreateFile(f *registry.File) error {

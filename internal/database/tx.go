@@ -36,9 +36,20 @@ func (t *tx) compiled(query string) *sql.Stmt {
 	return nil
 }
 
+// count is called before each statement.
+func (t *tx) count() error {
+	t.db.queries.Add(1)
+	if t.db.Before != nil {
+		return t.db.Before()
+	}
+	return nil
+}
+
 // exec runs a statement with a fixed text.
 func (t *tx) exec(query string, args ...any) (sql.Result, error) {
-	t.db.queries.Add(1)
+	if err := t.count(); err != nil {
+		return nil, err
+	}
 	var result sql.Result
 	var err error
 	stmt := t.compiled(query)
@@ -52,7 +63,9 @@ func (t *tx) exec(query string, args ...any) (sql.Result, error) {
 
 // row runs a query with a fixed text and scans its first row.
 func (t *tx) row(scan func(scanner) error, query string, args ...any) error {
-	t.db.queries.Add(1)
+	if err := t.count(); err != nil {
+		return err
+	}
 	stmt := t.compiled(query)
 	if stmt == nil {
 		return classify(scan(t.QueryRowContext(t.ctx, query, args...)))
@@ -62,7 +75,9 @@ func (t *tx) row(scan func(scanner) error, query string, args ...any) error {
 
 // each runs a query, of any text, and scans each of its rows.
 func (t *tx) each(scan func(scanner) error, query string, args ...any) error {
-	t.db.queries.Add(1)
+	if err := t.count(); err != nil {
+		return err
+	}
 	rows, err := t.QueryContext(t.ctx, query, args...)
 	return scanAll(rows, err, scan)
 }
@@ -72,6 +87,9 @@ func (t *tx) eachFixed(scan func(scanner) error, query string, args ...any) erro
 	stmt := t.compiled(query)
 	if stmt == nil {
 		return t.each(scan, query, args...)
+	}
+	if err := t.count(); err != nil {
+		return err
 	}
 	rows, err := stmt.QueryContext(t.ctx, args...)
 	return scanAll(rows, err, scan)

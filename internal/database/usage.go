@@ -98,7 +98,9 @@ func (t *tx) SetNeeds(entry int64, kind registry.Type, names []string) error {
 		args = append(args, searchText(name))
 		rows[i] = fmt.Sprintf("($1, $%d, $2)", len(args))
 	}
-	t.db.queries.Add(1)
+	if err := t.count(); err != nil {
+		return err
+	}
 	_, err := t.ExecContext(t.ctx, "INSERT INTO needs (type, name, entry_id) VALUES "+strings.Join(rows, ", ")+" ON CONFLICT DO NOTHING", args...)
 	return classify(err)
 }

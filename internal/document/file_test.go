@@ -76,6 +76,9 @@ func TestServeFile(t *testing.T) {
 		if response.StatusCode != test.status || test.status < 400 && string(body) != test.body || response.Header.Get("Content-Range") != test.contentRange {
 			t.Errorf("%s: %d %q %q, want %d %q %q", test.what, response.StatusCode, body, response.Header.Get("Content-Range"), test.status, test.body, test.contentRange)
 		}
+		if got, whole := response.Header.Get("Repr-Digest"), "sha-256=:hNiYd/DUBB77a/kaFvAkjy/Vc+avBcGflr7bn4gveII=:"; test.header != "Range" && got != whole || test.header == "Range" && got != "" {
+			t.Errorf("%s: Repr-Digest %q", test.what, got)
+		}
 		if test.status < 400 && response.Header.Get("ETag") != tag {
 			t.Errorf("%s: ETag %s", test.what, response.Header.Get("ETag"))
 		}
@@ -172,6 +175,9 @@ func FuzzRanges(f *testing.F) {
 		}
 		part := func(about, got string) {
 			var from, to, of int
+			if about == "bytes 10-9/10" && got == "" { // net/http's answer to the last 0 bytes
+				return
+			}
 			if _, err := fmt.Sscanf(about, "bytes %d-%d/%d", &from, &to, &of); err != nil || of != len(content) || from < 0 || to >= of || from > to || got != content[from:to+1] {
 				t.Errorf("Range %q: %q is %q", ranges, about, got)
 			}

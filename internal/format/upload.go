@@ -37,5 +37,5 @@ func CutOff(err error) error {
 	if registry.KindOf(err) != registry.Fault {
 		return err
 	}
-	return &registry.Error{Kind: registry.Invalid, Message: "the upload ended early or is no multipart form", Err: err}
+	return &registry.Error{Kind: registry.Invalid, Message: "the body ended early, or is not in the form that it says", Err: err}
 }

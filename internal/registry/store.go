@@ -209,6 +209,8 @@ type Tx interface {
 	Dependents(t Type, name string, viewer Viewer, limit int) (entries []*Entry, total int, err error)
 	Entry(project int64, t Type, name string) (*Entry, error)
 	EntryByID(id int64) (*Entry, error)
+	// EntriesAfter are the entries that follow an id, in the order of their ids. Whoever changes one waits until the transaction ends.
+	EntriesAfter(id int64, limit int) ([]*Entry, error)
 	// SearchEntries lists entries that have a latest version, by name, and their total number, which is 0 where the filter
 	// says NoTotal.
 	SearchEntries(EntryFilter) (entries []*Entry, total int, err error)
@@ -252,6 +254,8 @@ type Tx interface {
 	Packages(entries []int64) ([]*Package, error)
 	// Versions are all packages of an entry but those marked for destruction, oldest first.
 	Versions(entry int64) ([]*Package, error)
+	// CountVersions is how many of them there are in some statuses.
+	CountVersions(entry int64, statuses []Status) (int, error)
 
 	// CreateFile holds the file's content until the transaction ends: no collector removes it. It returns ErrBeingRemoved when
 	// one does so at this moment. CreateSymbol does the same.

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"math"
 	"net/http"
+	"net/netip"
 	"strconv"
 	"strings"
 	"sync"
@@ -14,12 +15,12 @@ import (
 
 	"golang.org/x/time/rate"
 
-	"packhouse/internal/gitrepo"
+	"packhouse/internal/access"
 	"packhouse/internal/registry"
 )
 
 // Limits keep one client from taking what all need. Who sends a credential is known by it, right or wrong, and by the
-// address; for each of the two it is counted apart.
+// address; for each of the two it is counted apart. Of IPv6 the address is its network of 64 bits.
 type Limits struct {
 	Rate             float64       // requests a second of one credential, and of one address; 0: any number
 	Burst            int           // that may come at once
@@ -55,11 +56,18 @@ func clientsOf(r *http.Request) []client {
 		sum := sha256.Sum256([]byte(text))
 		return client(sum[:16])
 	}
-	clients := []client{digest("address " + registry.HostOf(r.RemoteAddr))}
-	for _, name := range []string{"Authorization", "Private-Token", "Job-Token", "Deploy-Token", "X-Nuget-Apikey"} {
-		if value := r.Header.Get(name); value != "" {
-			return append(clients, digest(name+" "+value))
-		}
+	address := registry.HostOf(r.RemoteAddr)
+	if ip, err := netip.ParseAddr(address); err == nil && ip.Is6() && !ip.Is4In6() {
+		network, _ := ip.WithZone("").Prefix(64) // which one customer has for themselves
+		address = network.String()
+	}
+	clients := []client{digest("address " + address)}
+	credential, given := access.Credential(r)
+	if key := r.Header.Get("X-Nuget-Apikey"); !given && key != "" {
+		credential, given = key, true
+	}
+	if given && credential != "" {
+		clients = append(clients, digest("credential "+credential))
 	}
 	return clients
 }
@@ -67,7 +75,12 @@ func clientsOf(r *http.Request) []client {
 // admit lets a request in, or answers it. done is to be called when it is over.
 func (l *limits) admit(w http.ResponseWriter, r *http.Request) (done func(), admitted bool) {
 	upload := r.ContentLength != 0 && (r.Method == http.MethodPut || r.Method == http.MethodPost) &&
-		(strings.Contains(r.URL.Path, "/packages/") || strings.HasSuffix(r.URL.Path, "/"+gitrepo.ReceivePack))
+		(strings.Contains(r.URL.Path, "/packages/") || strings.HasSuffix(r.URL.Path, "/git-receive-pack"))
+	if r.ContentLength != 0 {
+		if most := l.bodyTime(upload); most > 0 {
+			r.Body = &boundedBody{r.Body, time.Now().Add(most)}
+		}
+	}
 	if l.Rate == 0 && !upload || operations[r.URL.Path] {
 		return func() {}, true
 	}
@@ -82,10 +95,18 @@ func (l *limits) admit(w http.ResponseWriter, r *http.Request) (done func(), adm
 	if !l.begin(w, r, clients) {
 		return nil, false
 	}
-	if l.UploadTime > 0 {
-		r.Body = &boundedBody{r.Body, time.Now().Add(l.UploadTime)}
-	}
 	return func() { l.end(clients) }, true
+}
+
+// smallTime is what the body of a request may take that is no upload: a form, or some JSON.
+const smallTime = 5 * time.Minute
+
+// bodyTime is what a body may take, however it goes on; 0: any time.
+func (l *limits) bodyTime(upload bool) time.Duration {
+	if upload {
+		return l.UploadTime
+	}
+	return smallTime
 }
 
 // wait is for how long the clients have to wait before they may send another request; 0: this one may go on.
@@ -168,15 +189,15 @@ type boundedBody struct {
 	until time.Time
 }
 
-var errUploadTime = registry.Errorf(registry.Invalid, "400 Bad request - the upload took too long")
+var errBodyTime = registry.Errorf(registry.Invalid, "400 Bad request - the body took too long to come")
 
 func (b *boundedBody) Read(p []byte) (int, error) {
 	if time.Now().After(b.until) {
-		return 0, errUploadTime
+		return 0, errBodyTime
 	}
 	n, err := b.ReadCloser.Read(p)
 	if err != nil && !errors.Is(err, io.EOF) && time.Now().After(b.until) {
-		err = errUploadTime
+		err = errBodyTime
 	}
 	return n, err
 }

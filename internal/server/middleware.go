@@ -201,8 +201,12 @@ func (b *patientBody) Read(p []byte) (int, error) {
 	if err != nil {
 		b.controller.SetReadDeadline(time.Time{}) // or it would end a request that goes on without reading
 	}
-	if errors.Is(err, os.ErrDeadlineExceeded) {
+	switch {
+	case err == nil, err == io.EOF:
+	case errors.Is(err, os.ErrDeadlineExceeded):
 		err = registry.Errorf(registry.Invalid, "400 Bad request - the body stopped coming")
+	default: // the client hung up, or what it sent is not chunked as it says
+		err = &registry.Error{Kind: registry.Invalid, Message: "400 Bad request - the body cannot be read", Err: err}
 	}
 	return n, err
 }

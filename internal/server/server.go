@@ -134,9 +134,29 @@ type Server struct {
 	answered atomic.Int64 // requests
 }
 
-// New opens the stores, makes the first user when there is none, and registers all routes.
-func New(ctx context.Context, config Config) (_ *Server, err error) {
-	s := &Server{config: config, limits: newLimits(config.Limits), metrics: newMetrics(config.Version, config.Revision), mux: http.NewServeMux(), api: http.NewServeMux()}
+// New opens the stores that the configuration names, and is Over them.
+func New(ctx context.Context, config Config) (*Server, error) {
+	store, err := config.Store(ctx)
+	if err != nil {
+		return nil, err
+	}
+	blobs, err := config.BlobStore(ctx)
+	if err != nil {
+		store.Close()
+		return nil, err
+	}
+	return Over(ctx, config, store, blobs)
+}
+
+// Over makes the first user when there is none, and registers all routes. From then on the stores are the server's, which closes them; also
+// when there is an error.
+func Over(ctx context.Context, config Config, store registry.Store, blobs registry.BlobStore) (_ *Server, err error) {
+	s := &Server{config: config, store: store, blobs: blobs, limits: newLimits(config.Limits), metrics: newMetrics(config.Version, config.Revision), mux: http.NewServeMux(), api: http.NewServeMux()}
+	defer func() {
+		if err != nil {
+			s.Close()
+		}
+	}()
 	if config.URL != "" {
 		s.base, err = url.Parse(strings.TrimRight(config.URL, "/"))
 		if err != nil || s.base.Host == "" || s.base.Scheme != "http" && s.base.Scheme != "https" || s.base.Path != "" || s.base.RawQuery != "" || s.base.User != nil {
@@ -147,23 +167,11 @@ func New(ctx context.Context, config Config) (_ *Server, err error) {
 	if err != nil || config.NPMUpstream != "" && (upstream.Host == "" || upstream.Scheme != "http" && upstream.Scheme != "https" || upstream.RawQuery != "" || upstream.User != nil) {
 		return nil, fmt.Errorf("--npm-upstream %q is not an http or https URL", config.NPMUpstream)
 	}
-	if s.store, err = config.Store(ctx); err != nil {
-		return nil, err
-	}
 	system := "sqlite"
 	if strings.Contains(config.Database, "://") {
 		system = "postgresql"
 	}
-	s.store = config.Traces.Store(s.store, system)
-	defer func() {
-		if err != nil {
-			s.Close()
-		}
-	}()
-	if s.blobs, err = config.BlobStore(ctx); err != nil {
-		return nil, err
-	}
-	s.blobs = config.Traces.Blobs(s.blobs)
+	s.store, s.blobs = config.Traces.Store(s.store, system), config.Traces.Blobs(s.blobs)
 	if _, links := s.blobs.(registry.Linker); config.BlobRedirect && !links {
 		return nil, errors.New("--blob-redirect: clients can be sent to a bucket only, not to a folder")
 	}
@@ -235,6 +243,9 @@ func (s *Server) handleAPI(pattern string, handler http.Handler) {
 // Patterns are those of all routes, for whoever checks that each has its tests.
 func (s *Server) Patterns() []string { return s.patterns }
 
+// Handler answers requests without a listener; what goes on in the background does not.
+func (s *Server) Handler() http.Handler { return s.http.Handler }
+
 // firstStart creates root, and shows once what it generated: on the terminal, not in the log.
 func (s *Server) firstStart(ctx context.Context, reg *registry.Registry) error {
 	password, token, err := reg.FirstStart(ctx, s.config.RootPassword, s.config.RootToken)
@@ -305,6 +316,9 @@ func (s *Server) Run(ctx context.Context) error {
 	working.Go(func() { s.background(background) })
 	working.Go(func() { s.cleanUp(background) })
 	working.Go(func() { s.purge(background) })
+	working.Go(func() {
+		s.reg.KeepFillingNeeds(background, func(err error) { slog.Error("note what packages depend on", "err", err) })
+	})
 	working.Go(func() { s.git.Mirrors(background) })
 	working.Go(func() { s.git.Upkeep(background) })
 	working.Go(func() {
@@ -440,14 +454,7 @@ func (s *Server) purge(ctx context.Context) {
 
 // Close releases the stores. Call it when Run has returned.
 func (s *Server) Close() error {
-	var err error
-	if s.blobs != nil {
-		err = s.blobs.Close()
-	}
-	if s.store != nil {
-		err = errors.Join(err, s.store.Close())
-	}
-	return err
+	return errors.Join(s.blobs.Close(), s.store.Close())
 }
 
 // operationRoutes are for those who run the server.

@@ -186,7 +186,7 @@ func copyContents(ctx context.Context, snapshot string, m Manifest, from registr
 					return err
 				}
 			}
-			if err := copyContent(ctx, sha256, from, to, how.Limit); err != nil {
+			if err := copyContent(ctx, sha256, from, to, how.Limit, keep); err != nil {
 				return fmt.Errorf("copy content %s: %w", sha256, err)
 			}
 			done.New++
@@ -202,13 +202,13 @@ func copyContents(ctx context.Context, snapshot string, m Manifest, from registr
 	return done, err
 }
 
-func copyContent(ctx context.Context, sha256 string, from, to registry.Blobs, limit *rate.Limiter) error {
+func copyContent(ctx context.Context, sha256 string, from, to registry.Blobs, limit *rate.Limiter, keep func() error) error {
 	source, err := from.Open(ctx, sha256)
 	if err != nil {
 		return err
 	}
 	defer source.Close()
-	staged, err := to.Stage(ctx, &limited{ctx: ctx, r: source, limit: limit})
+	staged, err := to.Stage(ctx, &limited{ctx: ctx, r: source, limit: limit, keep: keep})
 	if err != nil {
 		return err
 	}
@@ -246,17 +246,26 @@ func pull(ctx context.Context, store registry.BlobStore) (next func() (registry.
 	}, stop
 }
 
+// unpack reads a file of a snapshot, until end is called.
+func unpack(snapshot, name string) (unpacked io.Reader, end func() error, err error) {
+	file, err := os.Open(filepath.Join(snapshot, name))
+	if err != nil {
+		return nil, nil, err
+	}
+	if unpacked, err = gzip.NewReader(file); err != nil {
+		file.Close()
+		return nil, nil, err
+	}
+	return unpacked, file.Close, nil
+}
+
 // eachContent reads contents.gz.
 func eachContent(snapshot string, f func(sha256 string, size int64) error) error {
-	file, err := os.Open(filepath.Join(snapshot, contentsName))
+	unpacked, end, err := unpack(snapshot, contentsName)
 	if err != nil {
 		return err
 	}
-	defer file.Close()
-	unpacked, err := gzip.NewReader(file)
-	if err != nil {
-		return err
-	}
+	defer end()
 	lines := bufio.NewScanner(unpacked)
 	for lines.Scan() {
 		var sha256 string
@@ -398,15 +407,11 @@ func Restore(ctx context.Context, folder, name, location string, blobs registry.
 
 // load fills the database from a snapshot.
 func load(ctx context.Context, snapshot, location string, m Manifest, back bool) error {
-	file, err := os.Open(filepath.Join(snapshot, databaseName))
+	unpacked, end, err := unpack(snapshot, databaseName)
 	if err != nil {
 		return err
 	}
-	defer file.Close()
-	unpacked, err := gzip.NewReader(file)
-	if err != nil {
-		return err
-	}
+	defer end()
 	tables, err := database.Load(ctx, location, unpacked, back)
 	if err != nil {
 		return err

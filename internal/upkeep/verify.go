@@ -77,7 +77,7 @@ func Verify(ctx context.Context, r *registry.Registry, store registry.BlobStore,
 				return nil
 			}
 			for _, c := range contents {
-				if err := verifyContent(ctx, r, store, how, c, &v); err != nil {
+				if err := verifyContent(ctx, r, store, how, keep, c, &v); err != nil {
 					return err
 				}
 				l.Progress = c.SHA256
@@ -93,8 +93,8 @@ func Verify(ctx context.Context, r *registry.Registry, store registry.BlobStore,
 	return v, err
 }
 
-func verifyContent(ctx context.Context, r *registry.Registry, store registry.BlobStore, how Verification, c registry.Content, v *Verified) error {
-	p, err := check(ctx, store, how.Limit, c, &v.Bytes)
+func verifyContent(ctx context.Context, r *registry.Registry, store registry.BlobStore, how Verification, keep func() error, c registry.Content, v *Verified) error {
+	p, err := check(ctx, store, how.Limit, keep, c, &v.Bytes)
 	if err != nil {
 		return err
 	}
@@ -107,7 +107,7 @@ func verifyContent(ctx context.Context, r *registry.Registry, store registry.Blo
 	if err != nil || still == nil {
 		return err
 	}
-	if p, err = check(ctx, store, how.Limit, *still, &v.Bytes); err != nil || p == nil {
+	if p, err = check(ctx, store, how.Limit, keep, *still, &v.Bytes); err != nil || p == nil {
 		return err
 	}
 	switch p.What {
@@ -144,7 +144,7 @@ func named(ctx context.Context, r *registry.Registry, sha256 string) (*registry.
 }
 
 // check reads a content. The error is one of reading that says nothing about the content.
-func check(ctx context.Context, store registry.Blobs, limit *rate.Limiter, c registry.Content, read *int64) (*Problem, error) {
+func check(ctx context.Context, store registry.Blobs, limit *rate.Limiter, keep func() error, c registry.Content, read *int64) (*Problem, error) {
 	b, err := store.Open(ctx, c.SHA256)
 	if registry.KindOf(err) == registry.NotFound {
 		return &Problem{Content: c, What: "missing", Detail: "there is no blob"}, nil
@@ -153,8 +153,12 @@ func check(ctx context.Context, store registry.Blobs, limit *rate.Limiter, c reg
 		return nil, err
 	}
 	defer b.Close()
-	got, err := blob.Digests(&limited{ctx: ctx, r: b, limit: limit})
+	from := &limited{ctx: ctx, r: b, limit: limit, keep: keep}
+	got, err := blob.Digests(from)
 	*read += got.Size
+	if from.ended != nil {
+		return nil, from.ended
+	}
 	if err != nil {
 		if ctx.Err() != nil || registry.KindOf(err) == registry.Unavailable {
 			return nil, errors.Join(err, ctx.Err())
@@ -176,16 +180,18 @@ func check(ctx context.Context, store registry.Blobs, limit *rate.Limiter, c reg
 	return nil, nil
 }
 
-// limited reads no faster than it may.
+// limited reads no faster than it may, and holds the lease of the work on meanwhile: a large content takes long.
 type limited struct {
 	ctx   context.Context
 	r     io.Reader
 	limit *rate.Limiter
+	keep  func() error
+	ended error // keep's: of the work, and not of the content
 }
 
 func (l *limited) Read(p []byte) (int, error) {
-	if err := l.ctx.Err(); err != nil {
-		return 0, err
+	if l.ended = l.keep(); l.ended != nil {
+		return 0, l.ended
 	}
 	if l.limit == nil {
 		return l.r.Read(p)

@@ -97,7 +97,7 @@ type userPage struct {
 	Person      *registry.User
 	Memberships []*registry.Membership
 	Paths       map[int64]string // of groups, by id
-	ProjectPath map[int64]string // the same of projects
+	Projects    map[int64]*registry.Project
 	Tokens      int
 	Verbs       []string
 	Events      []*registry.Event
@@ -107,7 +107,7 @@ type userPage struct {
 var verbs = map[registry.UserState][]string{registry.Active: {"block", "deactivate", "ban"}, registry.Blocked: {"unblock"}, registry.Deactivated: {"activate", "block"}, registry.Banned: {"unban"}}
 
 func (h *Handler) user(q *request) error {
-	page := userPage{Paths: map[int64]string{}, ProjectPath: map[int64]string{}}
+	page := userPage{Paths: map[int64]string{}}
 	err := q.read(func(tx registry.Tx) (err error) {
 		if page.Person, err = tx.User(q.number("user_id")); err != nil {
 			return err
@@ -132,14 +132,8 @@ func (h *Handler) user(q *request) error {
 				page.Paths[g.ID] = g.FullPath
 			}
 		}
-		if len(projects) > 0 {
-			found, err := tx.ProjectsByID(projects)
-			if err != nil {
-				return err
-			}
-			for _, p := range found {
-				page.ProjectPath[p.ID] = p.FullPath
-			}
+		if page.Projects, err = projectsByID(tx, projects); err != nil {
+			return err
 		}
 		if _, page.Tokens, err = tx.PageTokens(registry.TokenFilter{UserID: page.Person.ID, Active: true}, 1, 0); err != nil {
 			return err
@@ -251,21 +245,13 @@ func (h *Handler) jobs(q *request) error {
 		for _, p := range policies {
 			ids = append(ids, p.ProjectID)
 		}
-		if len(ids) == 0 {
-			return nil
-		}
-		projects, err := tx.ProjectsByID(ids)
-		if err != nil {
-			return err
-		}
+		projects, err := projectsByID(tx, ids)
 		for _, p := range policies {
-			for _, project := range projects {
-				if project.ID == p.ProjectID {
-					page.Policies = append(page.Policies, jobRow{p, project})
-				}
+			if project := projects[p.ProjectID]; project != nil {
+				page.Policies = append(page.Policies, jobRow{p, project})
 			}
 		}
-		return nil
+		return err
 	})
 	if err != nil {
 		return err

@@ -47,6 +47,7 @@ type change struct {
 	method, path string // of the REST API
 	form         url.Values
 	page         func(*request) error // that has the form, to be shown again
+	missing      error                // what to say when there is no such thing as the form names
 	done, to     string               // what to say then, and where
 }
 
@@ -70,29 +71,31 @@ func (q *request) submit(c change) error {
 	if a.status < 300 {
 		return q.done(c.done, c.to)
 	}
-	return q.again(a, c.page)
+	return q.again(a, c)
 }
 
 // again shows a form with what the API found wrong with it.
-func (q *request) again(a *answer, page func(*request) error) error {
+func (q *request) again(a *answer, c change) error {
 	problems := q.wrong(a)
 	switch {
 	case a.status == http.StatusUnauthorized:
 		return errSignInFirst
+	case a.status == http.StatusNotFound && c.missing != nil:
+		return q.refused(c.missing, c.page)
 	case a.status == http.StatusNotFound:
 		return errNoPage
-	case a.status == http.StatusForbidden && (len(problems) == 0 || page == nil):
+	case a.status == http.StatusForbidden && (len(problems) == 0 || c.page == nil):
 		return registry.Errorf(registry.Forbidden, "%s", strings.Join(problems, " "))
 	case a.status >= 500:
 		return registry.Errorf(registry.Unavailable, "%s", strings.Join(problems, " "))
 	case len(problems) == 0:
 		problems = []string{q.t("That did not work")}
 	}
-	if page == nil {
+	if c.page == nil {
 		return registry.Errorf(registry.Invalid, "%s", strings.Join(problems, " "))
 	}
 	q.status, q.problems = http.StatusUnprocessableEntity, problems
-	return page(q)
+	return c.page(q)
 }
 
 // wrong is what an answer of the API says, in sentences.

@@ -48,6 +48,12 @@ func newSelect(name, label, hint string, value any, options ...option) selection
 	return selection{name, label, hint, asText(value), options}
 }
 
+// With is the field with other choices.
+func (s selection) With(options ...option) selection {
+	s.Options = options
+	return s
+}
+
 func newOption(value any, label string) option { return option{asText(value), label} }
 
 // confirmation is a form for what cannot be taken back: the name is typed first.

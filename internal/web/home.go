@@ -30,18 +30,12 @@ func (q *request) rows(tx registry.Tx, packages []*registry.Package) (rows []row
 	if err != nil {
 		return nil, err
 	}
-	slices.Sort(projects)
-	homes, err := tx.ProjectsByID(slices.Compact(projects))
+	homes, err := projectsByID(tx, projects)
 	if err != nil {
 		return nil, err
 	}
 	for _, p := range packages {
-		r := row{Package: p}
-		for _, home := range homes {
-			if home.ID == p.ProjectID {
-				r.Project = home
-			}
-		}
+		r := row{Package: p, Project: homes[p.ProjectID]}
 		for _, tag := range tags {
 			if tag.PackageID == p.ID {
 				r.Tags = append(r.Tags, tag.Name)
@@ -52,6 +46,21 @@ func (q *request) rows(tx registry.Tx, packages []*registry.Package) (rows []row
 		}
 	}
 	return rows, nil
+}
+
+// projectsByID are projects by their ids; those that are gone are not among them.
+func projectsByID(tx registry.Tx, ids []int64) (map[int64]*registry.Project, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	ids = slices.Clone(ids)
+	slices.Sort(ids)
+	all, err := tx.ProjectsByID(slices.Compact(ids))
+	byID := make(map[int64]*registry.Project, len(all))
+	for _, p := range all {
+		byID[p.ID] = p
+	}
+	return byID, err
 }
 
 type homePage struct {
@@ -196,22 +205,14 @@ func (q *request) withLatest(tx registry.Tx, entries []*registry.Entry) (all []f
 	if err != nil {
 		return nil, err
 	}
-	slices.Sort(projects)
-	homes, err := tx.ProjectsByID(slices.Compact(projects))
+	homes, err := projectsByID(tx, projects)
 	if err != nil {
 		return nil, err
 	}
 	for _, e := range entries {
-		f := found{Entry: e}
-		for _, p := range packages {
-			if p.ID == e.LatestID {
-				f.Latest = p
-			}
-		}
-		for _, p := range homes {
-			if p.ID == e.ProjectID {
-				f.Project = p
-			}
+		f := found{Entry: e, Project: homes[e.ProjectID]}
+		if i := slices.IndexFunc(packages, func(p *registry.Package) bool { return p.ID == e.LatestID }); i >= 0 {
+			f.Latest = packages[i]
 		}
 		if f.Latest != nil && f.Project != nil {
 			all = append(all, f)

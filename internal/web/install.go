@@ -3,6 +3,7 @@ package web
 import (
 	"fmt"
 	"net/url"
+	"regexp"
 	"strings"
 
 	"packhouse/internal/access"
@@ -50,23 +51,34 @@ func (m manager) npmrc(scope string, login bool) string {
 	return text
 }
 
+// plainWord is what a shell takes as it is.
+var plainWord = regexp.MustCompile(`^[A-Za-z0-9@%+=:,./_^-]+$`)
+
+// quoted is a word for a shell: names and versions are whatever their publisher has chosen, a branch may be called $(…).
+func quoted(word string) string {
+	if plainWord.MatchString(word) {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+}
+
 // install is the lines that install a version.
 func (m manager) install(name, version string) []snippet {
+	at := quoted(name + "@" + version)
 	switch m.kind {
 	case registry.NPM:
-		return []snippet{{"npm", "", "npm install " + name + "@" + version}, {"pnpm", "", "pnpm add " + name + "@" + version},
-			{"yarn", "", "yarn add " + name + "@" + version}, {"bun", "", "bun add " + name + "@" + version}}
+		return []snippet{{"npm", "", "npm install " + at}, {"pnpm", "", "pnpm add " + at}, {"yarn", "", "yarn add " + at}, {"bun", "", "bun add " + at}}
 	case registry.PyPI:
 		index := m.base + "/simple/"
 		if !m.open {
 			index = m.withLogin(index)
 		}
-		return []snippet{{"pip", "", "pip install --index-url " + index + " " + name + "==" + version}, {"uv", "", "uv pip install --index-url " + index + " " + name + "==" + version},
-			{"poetry", "", "poetry add --source packhouse " + name + "@" + version}}
+		return []snippet{{"pip", "", "pip install --index-url " + index + " " + quoted(name+"=="+version)}, {"uv", "", "uv pip install --index-url " + index + " " + quoted(name+"=="+version)},
+			{"poetry", "", "poetry add --source packhouse " + at}}
 	case registry.NuGet:
-		return []snippet{{"dotnet", "", "dotnet add package " + name + " --version " + version + " --source packhouse"}, {"nuget", "", "nuget install " + name + " -Version " + version + " -Source packhouse"}}
+		return []snippet{{"dotnet", "", "dotnet add package " + quoted(name) + " --version " + quoted(version) + " --source packhouse"}, {"nuget", "", "nuget install " + quoted(name) + " -Version " + quoted(version) + " -Source packhouse"}}
 	case registry.Composer:
-		return []snippet{{"composer", "", "composer require " + name + ":" + version}}
+		return []snippet{{"composer", "", "composer require " + quoted(name+":"+version)}}
 	}
 	return nil
 }

@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"packhouse/internal/registry"
 )
 
 // inTemplates finds the texts that templates ask for.
@@ -76,7 +78,7 @@ func texts(t *testing.T) map[string]bool {
 				if len(n.Args) > 0 {
 					add(n.Args[0])
 				}
-			case "plural":
+			case "plural", "create":
 				add(n.Args[len(n.Args)-1])
 			case "Errorf":
 				if len(n.Args) == 2 {
@@ -216,4 +218,24 @@ var fromElsewhere = []string{
 	"Token rotated",
 	"Token revoked",
 	"Settings changed",
+	"Project is already in this namespace.",
+	"You don't have permission to transfer projects into that namespace.",
+	"Project with same name or path in target namespace already exists",
+	"The project has packages whose names and versions are taken under the new top-level group.",
+	"Group is already a root group.",
+	"Group is already associated to the parent group.",
+	"Cannot transfer group to one of its subgroup.",
+	"You don't have enough permissions.",
+	"The parent group already has a subgroup or a project with the same path.",
+	"Parent has too deep level of nesting.",
+	"Group contains projects with packages whose names and versions are taken under the new top-level group.",
+}
+
+// Each setting of packages has a label.
+func TestSettingLabels(t *testing.T) {
+	for _, s := range registry.Settings {
+		if label := (settingRow{Setting: s}).Label(); label == s.Name {
+			t.Errorf("%s is shown by its name", s.Name)
+		}
+	}
 }

@@ -163,15 +163,18 @@ const (
 // reach finds a package of the project, as the REST API does by its id.
 func (q *request) reach(tx registry.Tx) (*registry.Package, error) {
 	p, err := tx.Package(q.number("package_id"))
-	if err == nil && (p.ProjectID != q.place.Project.ID || !q.shown(p)) {
+	if err == nil && (p.ProjectID != q.place.Project.ID || !slices.Contains(q.shown(), p.Status)) {
 		err = errNoPage
 	}
 	return p, err
 }
 
-// shown tells whether the person is told of a version: of one that is not listed, only who may list it again.
-func (q *request) shown(p *registry.Package) bool {
-	return p.Status == registry.Default || p.Status == registry.Deprecated || p.Status == registry.Hidden && q.place.Deletes()
+// shown are the statuses of versions that the person is told of: of those that are not listed, only who may list them again.
+func (q *request) shown() []registry.Status {
+	if q.place.Deletes() {
+		return []registry.Status{registry.Default, registry.Deprecated, registry.Hidden}
+	}
+	return []registry.Status{registry.Default, registry.Deprecated}
 }
 
 func (h *Handler) showPackage(q *request) error {
@@ -209,15 +212,16 @@ func (q *request) readPackage(tx registry.Tx, page *packagePage) (err error) {
 	if page.Tags, err = tx.TagsOf([]int64{page.ID}); err != nil {
 		return err
 	}
-	all, err := tx.Versions(page.EntryID)
-	if err != nil {
+	if page.Count, err = tx.CountVersions(page.EntryID, q.shown()); err != nil {
 		return err
 	}
-	all = slices.DeleteFunc(all, func(p *registry.Package) bool { return !q.shown(p) })
-	page.Count = len(all)
-	for _, p := range all {
-		if p.ID == page.Entry.LatestID && p.ID != page.ID {
-			page.Newer = p
+	if page.Entry.LatestID != 0 && page.Entry.LatestID != page.ID {
+		newer, err := tx.Package(page.Entry.LatestID)
+		if err != nil {
+			return err
+		}
+		if slices.Contains(q.shown(), newer.Status) {
+			page.Newer = newer
 		}
 	}
 	page.FilePages = q.paging(filesShown)
@@ -236,7 +240,7 @@ func (q *request) readPackage(tx registry.Tx, page *packagePage) (err error) {
 	}
 	switch page.Tab {
 	case "versions":
-		return q.readVersions(tx, page, all)
+		return q.readVersions(tx, page)
 	case "readme":
 		return q.readOverview(tx, page)
 	case "dependencies":
@@ -245,7 +249,12 @@ func (q *request) readPackage(tx registry.Tx, page *packagePage) (err error) {
 	return nil
 }
 
-func (q *request) readVersions(tx registry.Tx, page *packagePage, all []*registry.Package) error {
+func (q *request) readVersions(tx registry.Tx, page *packagePage) error {
+	all, err := tx.Versions(page.EntryID)
+	if err != nil {
+		return err
+	}
+	all = slices.DeleteFunc(all, func(p *registry.Package) bool { return !slices.Contains(q.shown(), p.Status) })
 	format := q.h.Registry.Format(page.Type)
 	slices.SortStableFunc(all, func(a, b *registry.Package) int { return format.Compare(b.Version, a.Version) })
 	page.FilePages = q.paging(versionsShown)

@@ -1,9 +1,7 @@
 package web
 
 import (
-	"net/http"
-	"net/url"
-	"time"
+	"strings"
 
 	"packhouse/internal/registry"
 )
@@ -45,77 +43,37 @@ func (h *Handler) changePassword(q *request) error {
 	return q.done("The password was changed. All other sessions have ended.", "/-/profile")
 }
 
-// ---- tokens
-
-var personalScopes = []string{registry.ScopeAPI, registry.ScopeReadAPI, registry.ScopeReadPackage, registry.ScopeWritePackage, registry.ScopeReadUser, registry.ScopeSelfRotate}
-
-func (h *Handler) tokens(q *request) error { return q.showTokens(nil) }
-
-func (q *request) showTokens(made *madeToken) error {
-	page := tokensPage{Now: time.Now(), Made: made, Scopes: personalScopes, Latest: time.Now().AddDate(0, 0, 365).Format(time.DateOnly), paging: q.paging(50)}
-	if q.who.User.Admin {
-		page.Scopes = append(append([]string{}, personalScopes...), registry.ScopeSudo)
-	}
-	err := q.read(func(tx registry.Tx) (err error) {
-		page.Tokens, page.Total, err = tx.PageTokens(registry.TokenFilter{Kind: registry.PersonalToken, UserID: q.who.User.ID, Impersonation: new(false), Active: true, Descending: true}, page.Size, page.Offset())
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	return q.render("tokens", q.t("Access tokens"), page)
-}
-
-func (h *Handler) createToken(q *request) error {
-	form := q.fields("name", "description", "expires_at")
-	form["scopes[]"] = q.PostForm["scopes"]
-	if len(form["scopes[]"]) == 0 {
-		form.Set("scopes", "")
-		delete(form, "scopes[]")
-	}
-	return q.newToken("/user/personal_access_tokens", form)
-}
-
-func (h *Handler) rotateToken(q *request) error {
-	expires := time.Now().AddDate(0, 0, 90).Format(time.DateOnly)
-	return q.newToken("/personal_access_tokens/"+q.id("token_id")+"/rotate", url.Values{"expires_at": {expires}})
-}
-
-// newToken has the API make a token, and shows it this once.
-func (q *request) newToken(path string, form url.Values) error {
-	a, err := q.send(change{method: http.MethodPost, path: path, form: form})
-	if err != nil {
-		return err
-	}
-	var made struct{ Name, Token string }
-	if a.status >= 300 || a.into(&made) != nil {
-		if a.status == http.StatusUnauthorized { // GitLab's answer about a token of somebody else
-			return errNoPage
-		}
-		return q.again(a, q.h.tokens)
-	}
-	return q.showTokens(&madeToken{made.Name, made.Token, q.who.User.Username})
-}
-
-func (h *Handler) revokeToken(q *request) error {
-	a, err := q.send(change{method: http.MethodDelete, path: "/personal_access_tokens/" + q.id("token_id")})
-	if err != nil {
-		return err
-	}
-	if a.status == http.StatusUnauthorized {
-		return errNoPage
-	}
-	if a.status >= 300 {
-		return q.again(a, h.tokens)
-	}
-	return q.done("The token was revoked.", "/-/profile/tokens")
-}
-
 // ---- sessions
 
 type sessionsPage struct {
 	Sessions []*registry.Session
 	Own      int64
+}
+
+// What a browser says of itself names others, too, that it wants to be taken for: the first that is found counts.
+var (
+	browsers = [][2]string{{"Edg/", "Edge"}, {"OPR/", "Opera"}, {"Firefox/", "Firefox"}, {"Chrome/", "Chrome"}, {"Safari/", "Safari"}}
+	systems  = [][2]string{{"iPhone", "iPhone"}, {"iPad", "iPad"}, {"Android", "Android"}, {"CrOS", "ChromeOS"}, {"Windows", "Windows"}, {"Mac OS X", "macOS"}, {"Linux", "Linux"}}
+)
+
+// Browser is what a session runs in, as people call it.
+func (p *page) Browser(agent string) string {
+	find := func(all [][2]string) string {
+		for _, one := range all {
+			if strings.Contains(agent, one[0]) {
+				return one[1]
+			}
+		}
+		return ""
+	}
+	browser, system := find(browsers), find(systems)
+	switch {
+	case agent == "":
+		return p.t("unknown")
+	case browser == "" || system == "":
+		return agent
+	}
+	return p.t("%s on %s", browser, system)
 }
 
 func (h *Handler) sessions(q *request) error {

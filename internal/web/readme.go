@@ -130,7 +130,7 @@ func fit(n *nethtml.Node) {
 		n.Data = "h" + string(min(n.Data[1]+2, '6'))
 	case atom.A: // the policy lets addresses of no server pass, which lead to this one
 		n.Attr = slices.DeleteFunc(n.Attr, func(a nethtml.Attribute) bool {
-			return a.Key == "href" && external(a.Val) == "" && !strings.HasPrefix(a.Val, "mailto:")
+			return a.Key == "href" && (blank(n) || external(a.Val) == "" && !strings.HasPrefix(a.Val, "mailto:"))
 		})
 	case atom.Img:
 		picture(n)
@@ -146,6 +146,16 @@ func fit(n *nethtml.Node) {
 		n.Parent.RemoveChild(n)
 		scroll.AppendChild(n)
 	}
+}
+
+// blank tells whether there is nothing in an element that can be read, or will be.
+func blank(n *nethtml.Node) bool {
+	for inside := range n.Descendants() {
+		if inside.DataAtom == atom.Img || inside.Type == nethtml.TextNode && strings.TrimSpace(inside.Data) != "" {
+			return false
+		}
+	}
+	return true
 }
 
 // picture puts the text of a picture in its place, linked to it unless a link is around it.

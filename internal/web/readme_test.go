@@ -78,6 +78,7 @@ func TestReadme(t *testing.T) {
 		"![x](https://e.org/x.png)":       `<p><a class="picture" rel="nofollow noreferrer" href="https://e.org/x.png">x</a></p>` + "\n",
 		"[![x](y.png)](https://e.org/)":   `<p><a href="https://e.org/" rel="nofollow noreferrer"><span class="picture">x</span></a></p>` + "\n",
 		"[a](#b)":                         "<p>a</p>\n",
+		"[](https://e.org/)":              `<p><a rel="nofollow noreferrer"></a></p>` + "\n",
 		"<script>x</script>":              "",
 		"<b onclick=x>y</b>":              "<p><b>y</b></p>\n",
 		"- [x] done":                      "<ul>\n<li>☑ done</li>\n</ul>\n",

@@ -40,6 +40,9 @@ func (q *request) read(f func(registry.Tx) error) error {
 // t is a text in the language of the person.
 func (q *request) t(text string, args ...any) string { return q.lang.text(text, args...) }
 
+// title is that of a page of the place.
+func (q *request) title(page string) string { return q.place.FullPath() + " · " + q.t(page) }
+
 // maxForm bounds the body of a form, in bytes.
 const maxForm = 256 << 10
 
@@ -162,7 +165,10 @@ func (q *request) fail(err error) {
 
 // sentence is what an error of the domain or the API says, without the status before it.
 func sentence(message string) string {
-	for _, prefix := range []string{"400 Bad request", "401 Unauthorized", "403 Forbidden", "404 Not Found", "409 Conflict", "429 Too Many Requests"} {
+	if text, ok := strings.CutPrefix(message, `Failed to transfer project {:new_namespace=>["`); ok { // as GitLab writes it
+		return strings.TrimSuffix(text, `"]}`)
+	}
+	for _, prefix := range []string{"400 Bad request", "401 Unauthorized", "403 Forbidden", "404 Not Found", "409 Conflict", "429 Too Many Requests", "Transfer failed:"} {
 		if rest, ok := strings.CutPrefix(message, prefix); ok {
 			return strings.TrimLeft(rest, " -:")
 		}
@@ -328,6 +334,9 @@ func (q *request) number(name string) int64 {
 	}
 	return n
 }
+
+// id writes a number of the path, for the REST API.
+func (q *request) id(name string) string { return strconv.FormatInt(q.number(name), 10) }
 
 // paging is a part of a list and the way to the others.
 type paging struct {

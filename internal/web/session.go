@@ -269,6 +269,9 @@ func (h *Handler) login(q *request) error {
 		if user == nil {
 			user, err = h.Registry.SignIn(q.Context(), q.RemoteAddr, q.PostFormValue("username"), q.PostFormValue("password"))
 		}
+		if err == nil && user.Temporary { // first they choose a password of their own
+			return errSetUpFirst
+		}
 		if err == nil {
 			err = h.Registry.Store.Write(q.Context(), func(tx registry.Tx) error { return tx.ApproveLogin(hash, user.ID) })
 			page.State = "done"

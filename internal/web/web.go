@@ -142,6 +142,7 @@ func (h *Handler) routes() []route {
 			route{"GET " + prefix + "settings", signedIn, h.settings},
 			route{"POST " + prefix + "settings", signedIn, h.changePlace},
 			route{"POST " + prefix + "settings/packages", signedIn, h.changeSettings},
+			route{"POST " + prefix + "transfer", signedIn, h.transfer},
 			route{"POST " + prefix + "delete", signedIn, h.deletePlace},
 			route{"POST " + prefix + "restore", signedIn, h.restorePlace},
 		)

@@ -41,6 +41,7 @@ var commands = map[string]func(ts *testscript.TestScript, neg bool, args []strin
 	"requested":   requested,
 	"settings":    packageSettings,
 	"upstream":    upstream,
+	"damage":      damage,
 }
 
 // registry URL [TOKEN | USER:PASSWORD] sets all clients up for a registry, in
@@ -268,6 +269,26 @@ func restart(ts *testscript.TestScript, neg bool, args []string) {
 	next, err := own.server.Restart(context.Background())
 	ts.Check(err)
 	own.server = next
+}
+
+// damage flips a bit of each content of the script's own server on its disk; a second time flips it back.
+func damage(ts *testscript.TestScript, neg bool, args []string) {
+	own := ts.Value(stateKey{}).(*state)
+	if neg || len(args) != 0 || own.server == nil {
+		ts.Fatalf("usage: damage, after server")
+	}
+	contents, err := filepath.Glob(filepath.Join(own.server.Data, "blobs", "sha256", "*", "*"))
+	ts.Check(err)
+	if len(contents) == 0 {
+		ts.Fatalf("damage: the server has no content")
+	}
+	for _, path := range contents {
+		content, err := os.ReadFile(path)
+		ts.Check(err)
+		content[len(content)/2] ^= 1
+		ts.Check(os.Chmod(path, 0o600))
+		ts.Check(os.WriteFile(path, content, 0o600))
+	}
 }
 
 // requested REGEXP checks that the script's own server was asked for a path

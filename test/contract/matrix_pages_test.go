@@ -497,6 +497,19 @@ func pageRows() []row {
 				}
 			}),
 		)
+		rows = append(rows, row{pattern: "POST " + prefix + "transfer", does: "moves it", at: inGroups, page: true, want: below(50), try: func(w *world, s *site, _ *caller) attempt {
+			to := w.group(s.visibility, s.group)
+			path, full, says := "", "", "full_path"
+			if in.kind == inProjects {
+				p := w.project(s.group, s.visibility)
+				path, full, says = of(p), p.PathWithNamespace, "path_with_namespace"
+			} else {
+				g := w.group(s.visibility, s.group)
+				path, full = of(g), g.FullPath
+			}
+			return attempt{form(strings.Replace(prefix, "{place}", full, 1)+"transfer", url.Values{"to": {to.FullPath}, "confirm": {full}}),
+				func(w *world) bool { return strings.HasPrefix(w.says(path, says), to.FullPath+"/") }}
+		}})
 		for _, restore := range []bool{false, true} {
 			does := map[bool]string{false: "delete", true: "restore"}[restore]
 			rows = append(rows, row{pattern: "POST " + prefix + does, does: does + "s it", at: inGroups, page: true, try: func(w *world, s *site, _ *caller) attempt {

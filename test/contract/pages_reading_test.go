@@ -81,7 +81,7 @@ func TestPagesOfPackages(t *testing.T) {
 		w.send(call{path: page + ids["2.0.0"], as: nobody, header: map[string]string{"Accept": "text/html"}}).must(w, http.StatusNotFound)
 		w.displays(w.page(page+ids["2.0.0"]+"?tab=manage", theirs), []string{"List it"})
 		change("1.0.0", "unlist").must(w, http.StatusSeeOther)
-		w.displays(w.page("/-/search?q="+id, nobody), []string{"No package that you may read"}, ids["1.0.0"], ids["2.0.0"])
+		w.displays(w.page("/-/search?q="+id, nobody), []string{"No package that you may read"}, page)
 		change("2.0.0", "list").must(w, http.StatusSeeOther)
 		w.displays(w.page(page+ids["2.0.0"]+"?tab=versions", nobody), []string{`Versions <span class="unit">1</span>`, "2.0.0"}, "1.0.0")
 	})
@@ -99,6 +99,40 @@ func TestPagesOfPackages(t *testing.T) {
 		w.displays(w.page(fmt.Sprintf("/%s/-/packages/%d", p.PathWithNamespace, id), nobody), []string{fmt.Sprintf(`<span class="n">%d <span class="unit">KiB`, total>>10), "in 60 files"})
 	})
 
+	w.sub("what Composer's packages say is shown", func(w *world) {
+		name, needed := newLib(), newLib()
+		home := w.project(top, harness.Public)
+		w.lib(home, needed, "2.0.0")
+		w.send(putZip(home, w.root(), zipped(member{"lib/composer.json", manifestOf(name, "1.0.0", map[string]any{"license": []string{"MIT", "GPL-3.0-only"}, "keywords": []string{"nails"}, "homepage": "https://example.com/lib",
+			"authors": []map[string]string{{"name": "Ann Author", "email": "ann@example.com"}}, "support": map[string]string{"issues": "https://example.com/issues", "source": "javascript:alert(1)"},
+			"require": map[string]string{"php": ">=8.1", "ext-json": "*", needed: "^2.0"}, "require-dev": map[string]string{"acme/tester": "^9"}})}, member{"lib/Readme.md", "# Lib\n\nIt has **teeth**.\n"}))).must(w, http.StatusCreated)
+		id := func(name, version string) string {
+			return fmt.Sprint(w.packageID(home, pack{name: name, version: version}, w.root()))
+		}
+		page := "/" + home.PathWithNamespace + "/-/packages/"
+		w.displays(w.page(page+id(name, "1.0.0"), nobody), []string{"<strong>teeth</strong>", "MIT or GPL-3.0-only", "Ann Author", "php &gt;=8.1", "ext-json *", "https://example.com/lib", "https://example.com/issues", "nails",
+			"composer require " + name + ":1.0.0"}, "javascript:", "ann@example.com", "<dt>Source")
+		w.displays(w.page(page+id(name, "1.0.0")+"?tab=dependencies", nobody), []string{"^2.0", page + id(needed, "2.0.0"), "acme/tester", "require-dev"}, "ext-json")
+		w.displays(w.page(page+id(needed, "2.0.0")+"?tab=dependencies", nobody), []string{`Used by <span class="unit">1</span>`, page + id(name, "1.0.0")})
+
+		made, branch := newLib(), "x;$(reboot)"
+		clone := w.repository(home)
+		commit := clone.commit(map[string]string{"composer.json": manifestOf(made, "", map[string]any{"readme": "docs/start.txt"}), "docs/start.txt": "Begin *here*.", "README.md": "Not this one."})
+		clone.git("tag", "v1.2.0")
+		clone.git("branch", branch)
+		clone.push("main", "v1.2.0", branch)
+		for _, params := range []string{"tag=v1.2.0", "branch=" + url.QueryEscape(branch), "branch=main"} {
+			w.send(fromRef(home, w.root(), params)).must(w, http.StatusCreated)
+		}
+		w.displays(w.page(page+id(made, "1.2.0"), nobody), []string{"Begin *here*.", `tag <span class="mono">v1.2.0</span>`, commit[:12], "composer require " + made + ":1.2.0"}, "Not this one")
+		w.displays(w.page(page+id(made, "dev-"+branch), nobody), []string{`branch <span class="mono">` + branch, "composer require &#39;" + made + ":dev-" + branch + "&#39;"})
+		clone.git("rm", "--quiet", "-r", "docs", "README.md")
+		clone.commit(map[string]string{"composer.json": manifestOf(made, "")})
+		clone.push("main")
+		w.send(fromRef(home, w.root(), "branch=main")).must(w, http.StatusCreated)
+		w.displays(w.page(page+id(made, "dev-main"), nobody), []string{"This version has no README."}, "Begin")
+	})
+
 	w.sub("what is typed is text wherever it is shown", func(w *world) {
 		const attack = `"><script>alert(1)</script>`
 		k := newPack()
@@ -112,6 +146,62 @@ func TestPagesOfPackages(t *testing.T) {
 			"/-/search/suggestions?q=" + url.QueryEscape(attack), "/" + p.PathWithNamespace + "/-/activity", "/-/admin/audit", "/-/sign_in?to=" + url.QueryEscape("/"+attack), "/" + p.PathWithNamespace + "/-/packages?name=" + url.QueryEscape(attack) + "&sort=" + url.QueryEscape(attack)} {
 			page := w.page(path, map[bool]credential{true: root, false: nobody}[strings.HasSuffix(path, "activity") || strings.HasSuffix(path, "audit")])
 			w.displays(page, nil, "<script>alert", "javascript:alert")
+		}
+	})
+}
+
+func TestPagesOfTransfers(t *testing.T) {
+	w := newWorld(t)
+	owner := w.user()
+	session := w.signIn(owner)
+	from, to, hidden := w.group(harness.Private), w.group(harness.Private), w.group(harness.Private)
+	w.join(fmt.Sprintf("/groups/%d", from.ID), owner, harness.Owner)
+	w.join(fmt.Sprintf("/groups/%d", to.ID), owner, harness.Owner)
+	below := w.group(harness.Private, from)
+	w.ask(w.root(), "DELETE", fmt.Sprintf("/groups/%d/members/1", below.ID)).must(w, http.StatusNoContent) // its owners are those above
+	p := w.project(from, harness.Private)
+	move := func(place, target, confirm string) *answer {
+		c := form(place+"/-/transfer", url.Values{"to": {target}, "confirm": {confirm}})
+		c.as = session
+		return w.send(c)
+	}
+
+	w.sub("the settings suggest where it may go", func(w *world) {
+		w.displays(w.page("/"+p.PathWithNamespace+"/-/settings", session), []string{`<option value="` + to.FullPath + `">`, `<option value="` + below.FullPath + `">`, `<option value="` + owner.Username + `">`},
+			`<option value="`+from.FullPath+`">`, hidden.FullPath)
+		w.displays(w.page("/groups/"+from.FullPath+"/-/settings", session), []string{`<option value="` + to.FullPath + `">`}, `<option value="`+below.FullPath+`">`, "becomes a group at the top")
+		w.displays(w.page("/groups/"+below.FullPath+"/-/settings", session), []string{"becomes a group at the top"})
+	})
+	w.sub("what cannot be moved stays, and the form says why", func(w *world) {
+		project, group := "/"+p.PathWithNamespace, "/groups/"+from.FullPath
+		for _, try := range []struct{ place, to, confirm, want string }{
+			{project, to.FullPath, p.Path, "another one"},
+			{project, "no/such/group", p.PathWithNamespace, "There is no such group"},
+			{project, hidden.FullPath, p.PathWithNamespace, "There is no such group"},
+			{project, "", p.PathWithNamespace, "There is no such group"},
+			{project, from.FullPath, p.PathWithNamespace, "already in this namespace"},
+			{group, below.FullPath, from.FullPath, "one of its subgroup"},
+			{group, "", from.FullPath, "already a root group"},
+		} {
+			a := move(try.place, try.to, try.confirm).must(w, http.StatusUnprocessableEntity)
+			w.displays(string(a.body), []string{try.want, `value="` + try.to + `"`}, "new_namespace")
+		}
+	})
+	w.sub("what is moved is where it was sent, and the old address leads there", func(w *world) {
+		for _, try := range []struct{ place, confirm, to, want string }{
+			{"/" + p.PathWithNamespace, p.PathWithNamespace, to.FullPath, "/" + to.FullPath + "/" + p.Path},
+			{"/" + to.FullPath + "/" + p.Path, to.FullPath + "/" + p.Path, owner.Username, "/" + owner.Username + "/" + p.Path},
+			{"/groups/" + below.FullPath, below.FullPath, "/" + to.FullPath + "/ ", "/groups/" + to.FullPath + "/" + below.Path},
+			{"/groups/" + to.FullPath + "/" + below.Path, to.FullPath + "/" + below.Path, "", "/groups/" + below.Path},
+		} {
+			if a := move(try.place, try.to, try.confirm).must(w, http.StatusSeeOther); a.header.Get("Location") != try.want+"/-/settings" {
+				w.Errorf("%s leads to %s, want %s", try.place, a.header.Get("Location"), try.want)
+			}
+			w.send(call{path: try.want, as: session}).want(w, http.StatusOK)
+		}
+		a := w.send(call{path: "/" + p.PathWithNamespace, as: session}).want(w, http.StatusSeeOther)
+		if got, want := a.header.Get("Location"), "/"+owner.Username+"/"+p.Path; got != want {
+			w.Errorf("the old address leads to %s, want %s", got, want)
 		}
 	})
 }

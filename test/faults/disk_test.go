@@ -76,7 +76,7 @@ func TestDisk(t *testing.T) {
 		if status, _, err := c.send("GET", "/-/liveness", "", nil); err != nil || status != 200 {
 			t.Errorf("liveness on a full disk: %d, %v", status, err)
 		}
-		readDisk(c)
+		readAll(t, c, "disk")
 		if err := mount(folder, fmt.Sprintf("size=%dm", 5+5*(round+1)), syscall.MS_REMOUNT); err != nil {
 			t.Fatal(err)
 		}
@@ -101,7 +101,7 @@ func TestDisk(t *testing.T) {
 		if status, _, err := c.send("GET", "/-/readiness", "", nil); err != nil || status != 503 {
 			t.Errorf("readiness when nothing can be stored: %d, %v", status, err)
 		}
-		readDisk(c)
+		readAll(t, c, "disk")
 		if err := syscall.Unmount(filepath.Join(folder, "blobs"), syscall.MNT_DETACH); err != nil {
 			t.Fatal(err)
 		}
@@ -111,7 +111,7 @@ func TestDisk(t *testing.T) {
 			}
 		}
 	}
-	readDisk(c)
+	readAll(t, c, "disk")
 	broken := judge(t, h)
 	nd.collect()
 	nd.verify()
@@ -119,12 +119,4 @@ func TestDisk(t *testing.T) {
 		t.Errorf("%d files are staged still", staged)
 	}
 	note("disk full, then read-only, then neither", n, h.count(publish, done), broken, "", "-run TestDisk")
-}
-
-func readDisk(c *client) {
-	for _, d := range drivers {
-		for version, digest := range c.index(d, "disk") {
-			c.download(d, "disk", version, digest)
-		}
-	}
 }

@@ -158,6 +158,13 @@ func (n *node) project() int64 {
 	if err != nil {
 		n.t.Fatal(err)
 	}
+	settings := map[string]any{}
+	for _, d := range drivers { // what Composer's tags are allowed by default
+		settings[d.format+"_duplicates_allowed"], settings[d.format+"_duplicate_exception_regex"] = false, ".*"+again
+	}
+	if a, err := n.server.Do("PUT", fmt.Sprintf("/api/v4/projects/%d/packages/settings", p.ID), n.config.RootToken, settings); err != nil || a.Status != 200 {
+		n.t.Fatalf("settings: %v, %+v", err, a)
+	}
 	return p.ID
 }
 
@@ -236,8 +243,16 @@ func judge(t *testing.T, h *history) (lost int) {
 	return len(broken)
 }
 
+// clearAnswers says that each publish had a clear answer, as it has while nothing is broken.
+func clearAnswers(t *testing.T, h *history) {
+	t.Helper()
+	if n := h.count(publish, unknown) + h.count(set, unknown); n > 0 {
+		t.Errorf("%d publishes had no clear answer, and nothing is broken", n)
+	}
+}
+
 // workload lets clients do all kinds of calls on few versions, until stop.
-func workload(clients []*client, rng *rand.Rand, names, versions int, stop func() bool) {
+func workload(clients []*client, rng *rand.Rand, versions int, stop func() bool) {
 	var working sync.WaitGroup
 	for i, c := range clients {
 		r := rand.New(rand.NewPCG(rng.Uint64(), uint64(i)))
@@ -245,7 +260,7 @@ func workload(clients []*client, rng *rand.Rand, names, versions int, stop func(
 			known := map[key]string{} // SHA-256 that an index showed
 			for n := 0; !stop(); n++ {
 				d := drivers[r.IntN(len(drivers))]
-				k := key{d.format, fmt.Sprintf("pack%d", r.IntN(names)), fmt.Sprintf("1.0.%d", r.IntN(versions))}
+				k := key{d.format, packs[r.IntN(len(packs))], fmt.Sprintf("1.0.%d", r.IntN(versions))}
 				switch at := r.IntN(100); {
 				case at < 35:
 					if o, _, _ := c.publish(d, k.name, k.version, fmt.Sprintf("%s %d", c.name, n)); o == unknown {
@@ -255,12 +270,18 @@ func workload(clients []*client, rng *rand.Rand, names, versions int, stop func(
 					for version, digest := range c.index(d, k.name) {
 						known[key{d.format, k.name, version}] = digest
 					}
-				case at < 80:
-					if digest := known[k]; d.format != "pypi" || len(digest) == 64 {
-						c.download(d, k.name, k.version, digest)
-					}
-				case at < 85 && d.format == "npm":
-					c.send("PUT", c.prefix()+"/npm/-/package/"+k.name+"/dist-tags/beta", "application/json", []byte(`"`+k.version+`"`))
+				case at < 75:
+					c.download(d, k.name, k.version, known[k])
+				case at < 85 && d.tag != nil:
+					c.move(d, k.name, k.version, fmt.Sprintf("%s %d", c.name, n))
+				case at < 87 && d.tag != nil:
+					c.untag(d, k.name)
+				case at < 90:
+					c.replace(d, fmt.Sprintf("%s %d", c.name, n))
+				case at < 93:
+					c.showAgain(d)
+				case at < 94:
+					c.forget(d)
 				default:
 					c.remove(d, k.name, k.version)
 				}
@@ -270,17 +291,29 @@ func workload(clients []*client, rng *rand.Rand, names, versions int, stop func(
 	working.Wait()
 }
 
-// readAll lets a client see all that there is.
-func readAll(c *client, names int) {
+// readAll lets a client see all that there is of some names, of all formats. Nothing is broken any more: there has to be an answer.
+func readAll(t *testing.T, c *client, names ...string) {
+	t.Helper()
 	for _, d := range drivers {
-		for i := range names {
-			name := fmt.Sprintf("pack%d", i)
-			for version, digest := range c.index(d, name) {
+		c.showAgain(d)
+		for _, name := range names {
+			versions := c.index(d, name)
+			for tries := 0; versions == nil && tries < 100; tries++ {
+				time.Sleep(100 * time.Millisecond)
+				versions = c.index(d, name)
+			}
+			if versions == nil {
+				t.Errorf("%s: the index of %s %s cannot be read", c.name, d.format, name)
+			}
+			for version, digest := range versions {
 				c.download(d, name, version, digest)
 			}
 		}
 	}
 }
+
+// packs are the names of a workload.
+var packs = []string{"pack0", "pack1"}
 
 // besides runs something again and again until stop is called.
 func besides(f func()) (stop func()) {
@@ -312,9 +345,10 @@ func TestHistory(t *testing.T) {
 			}
 		})
 		until := time.Now().Add(time.Duration(rounds(4, 30)) * time.Second)
-		workload(clients, rng, 2, 4, func() bool { return time.Now().After(until) })
+		workload(clients, rng, 4, func() bool { return time.Now().After(until) })
 		stop()
-		readAll(clients[0], 2)
+		readAll(t, clients[0], packs...)
+		clearAnswers(t, h)
 		broken += judge(t, h)
 		acknowledged += h.count(publish, done)
 		nd.collect()
@@ -364,6 +398,9 @@ func TestKilled(t *testing.T) {
 		format, name, _ := strings.Cut(each, " ")
 		d := drivers[slices.IndexFunc(drivers, func(d driver) bool { return d.format == format })]
 		versions := c.index(d, name)
+		if versions == nil {
+			t.Errorf("the index of %s %s cannot be read", format, name)
+		}
 		for i, version := range slices.Sorted(maps.Keys(versions)) {
 			if !full || i%5 == 0 {
 				c.download(d, name, version, versions[version])
@@ -418,21 +455,30 @@ func TestRacing(t *testing.T) {
 	nd.collect()
 }
 
+// policyTakes sets a cleanup policy, which may take any version of pack1 at any time, and returns its path.
+func policyTakes(t *testing.T, nd *node, h *history, project int64) (path string) {
+	t.Helper()
+	path = fmt.Sprintf("/api/v4/projects/%d/packages/cleanup_policy", project)
+	if a, err := nd.server.Do("PUT", path, nd.config.RootToken, map[string]any{"enabled": true, "keep_n_versions": 2, "name_pattern": "(acme/)?pack1"}); err != nil || a.Status >= 300 {
+		t.Fatalf("cleanup policy: %v, %+v", err, a)
+	}
+	for _, d := range drivers {
+		for v := range 4 {
+			h.add(event{kind: remove, key: key{d.format, "pack1", fmt.Sprintf("1.0.%d", v)}, from: 0, outcome: unknown, client: "policy"})
+		}
+		if d.format == "composer" { // of its branch, too
+			h.add(event{kind: set, key: key{d.format, "pack1", d.tag.name}, from: 0, outcome: unknown, client: "policy"})
+		}
+	}
+	return path
+}
+
 // Publishers, deleters, a cleanup policy and collectors race for one name.
 func TestRacingRemovals(t *testing.T) {
 	rng := seed(t)
 	nd := newNode(t, harness.Config{})
 	h, project := newHistory(), nd.project()
-	api := fmt.Sprintf("/api/v4/projects/%d/packages/cleanup_policy", project)
-	if a, err := nd.server.Do("PUT", api, nd.config.RootToken, map[string]any{"enabled": true, "keep_n_versions": 2, "name_pattern": "pack1"}); err != nil || a.Status >= 300 {
-		t.Fatalf("cleanup policy: %v, %+v", err, a)
-	}
-	// The policy may take any version of pack1 at any time.
-	for _, d := range drivers {
-		for v := range 3 {
-			h.add(event{kind: remove, key: key{d.format, "pack1", fmt.Sprintf("1.0.%d", v)}, from: 0, outcome: unknown, client: "policy"})
-		}
-	}
+	api := policyTakes(t, nd, h, project)
 	stopCollecting := besides(func() { nd.command("gc", "--grace", "0s") })
 	stopCleaning := besides(func() { nd.server.Do("POST", api+"/run", nd.config.RootToken, nil) })
 	var clients []*client
@@ -440,10 +486,10 @@ func TestRacingRemovals(t *testing.T) {
 		clients = append(clients, nd.client(h, fmt.Sprint("c", i), project))
 	}
 	until := time.Now().Add(time.Duration(rounds(4, 60)) * time.Second)
-	workload(clients, rng, 2, 3, func() bool { return time.Now().After(until) })
+	workload(clients, rng, 3, func() bool { return time.Now().After(until) })
 	stopCleaning()
 	stopCollecting()
-	readAll(clients[0], 2)
+	readAll(t, clients[0], packs...)
 	broken := judge(t, h)
 	nd.verify()
 	note("publish against delete, cleanup policy and `packhouse gc --grace 0s`", 1, h.count(publish, done), broken, "", "-run TestRacingRemovals")
@@ -486,16 +532,8 @@ func TestSlowClients(t *testing.T) {
 	if slowest > 2*time.Second {
 		t.Errorf("readiness took %v", slowest)
 	}
-	readSlow(c)
+	readAll(t, c, "slow")
 	note(fmt.Sprintf("%d half-open uploads", n), 1, h.count(publish, done), judge(t, h), fmt.Sprintf("slowest readiness meanwhile %d ms", slowest.Milliseconds()), "-run TestSlowClients")
-}
-
-func readSlow(c *client) {
-	for _, d := range drivers {
-		for version, digest := range c.index(d, "slow") {
-			c.download(d, "slow", version, digest)
-		}
-	}
 }
 
 // halfOpen begins uploads that go no further.

@@ -9,7 +9,6 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 )
@@ -31,11 +30,13 @@ type kind string
 const (
 	publish  kind = "publish"
 	remove   kind = "delete"
-	index    kind = "index"    // one for each version that it shows, or one that shows none
-	download kind = "download" //
+	index    kind = "index" // one for each version that it shows, or one that shows none
+	download kind = "download"
+	set      kind = "set"   // a tag; with no value: remove it
+	shows    kind = "shows" // what a tag is
 )
 
-// key is a version of a package.
+// key is a version of a package, or a tag of its name.
 type key struct{ format, name, version string }
 
 // event is a call and its answer. Of a reading call that has no answer there is none.
@@ -44,7 +45,8 @@ type event struct {
 	key        key
 	from, to   time.Duration // since the history began; to of an unknown change is the end of time
 	outcome    outcome       // of changes
-	digest     string        // that was published, shown or downloaded; empty: not there; "?": there, and the index says no digest
+	digest     string        // that was published, shown or downloaded, or a tag's value; empty: not there; "?": there, and the index says no digest
+	asked      string        // digest that the address of a download names; empty: none
 	client     string
 	statusText string
 }
@@ -65,6 +67,7 @@ type history struct {
 	mu      sync.Mutex
 	events  []event
 	digests sync.Map                   // as an index tells it → SHA-256
+	told    sync.Map                   // SHA-256 → as an index tells it
 	shown   map[string]map[string]bool // format and name → all versions that were ever tried
 }
 
@@ -73,7 +76,7 @@ func newHistory() *history { return &history{began: time.Now(), shown: map[strin
 func (h *history) now() time.Duration { return time.Since(h.began) }
 
 func (h *history) add(e event) {
-	if (e.kind == publish || e.kind == remove) && e.outcome == unknown {
+	if (e.kind == publish || e.kind == remove || e.kind == set) && e.outcome == unknown {
 		e.to = forever
 	} else {
 		e.to = h.now()
@@ -129,23 +132,47 @@ func (h *history) count(k kind, o outcome) (n int) {
 //   - of publishes of one version without a delete between them, one is acknowledged;
 //   - what was deleted is not read after it, but for a publish that ended after the delete began;
 //   - nothing is read that nobody published, or whose publish was refused;
-//   - what one read has shown, the next one does not miss, unless a delete comes between.
+//   - what one read has shown, the next one does not miss, unless a delete comes between;
+//   - a tag is what it was set to last, until the version that it names is deleted, and no read shows what it was before the read before.
 func (h *history) check() (broken []string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	byKey := map[key][]event{}
+	byKey, tags := map[key][]event{}, map[key][]event{}
 	for _, e := range h.events {
-		byKey[e.key] = append(byKey[e.key], e)
+		if e.kind == set || e.kind == shows {
+			tags[e.key] = append(tags[e.key], e)
+		} else {
+			byKey[e.key] = append(byKey[e.key], e)
+		}
 	}
-	for k, events := range byKey {
+	for _, events := range byKey {
 		slices.SortFunc(events, func(a, b event) int { return cmp.Compare(a.from, b.from) })
-		broken = append(broken, checkKey(k, events)...)
+		broken = append(broken, checkKey(events)...)
+	}
+	for k, events := range tags {
+		slices.SortFunc(events, func(a, b event) int { return cmp.Compare(a.from, b.from) })
+		broken = append(broken, checkTag(events, func(version string) (removes []event) {
+			for _, e := range byKey[key{k.format, k.name, version}] {
+				if e.kind == remove && e.outcome != refused {
+					removes = append(removes, e)
+				}
+			}
+			return removes
+		})...)
 	}
 	slices.Sort(broken)
 	return broken
 }
 
-func checkKey(k key, events []event) (broken []string) {
+// complaint is a line of what is broken, with the events that show it.
+func complaint(text string, involved ...event) string {
+	for _, e := range involved {
+		text += "\n    " + e.String()
+	}
+	return text
+}
+
+func checkKey(events []event) (broken []string) {
 	var publishes, removes, reads []event
 	for _, e := range events {
 		switch {
@@ -157,13 +184,7 @@ func checkKey(k key, events []event) (broken []string) {
 			reads = append(reads, e)
 		}
 	}
-	complain := func(format string, involved ...event) {
-		lines := make([]string, len(involved))
-		for i, e := range involved {
-			lines[i] = "\n    " + e.String()
-		}
-		broken = append(broken, format+strings.Join(lines, ""))
-	}
+	complain := func(text string, involved ...event) { broken = append(broken, complaint(text, involved...)) }
 	// between tells whether a delete may have taken effect after one moment and before another one.
 	between := func(after, before time.Duration) bool {
 		return slices.ContainsFunc(removes, func(r event) bool { return r.to > after && r.from < before })
@@ -179,7 +200,7 @@ func checkKey(k key, events []event) (broken []string) {
 			}
 		}
 		for _, r := range reads {
-			if r.from <= p.to || between(p.from, r.to) {
+			if r.from <= p.to || r.asked != "" && r.asked != p.digest || between(p.from, r.to) {
 				continue
 			}
 			if r.digest == "" {
@@ -215,8 +236,69 @@ func checkKey(k key, events []event) (broken []string) {
 			continue
 		}
 		for _, later := range reads[i+1:] {
-			if later.from > r.to && later.digest == "" && !between(r.from, later.to) {
+			if later.from > r.to && later.digest == "" && (later.asked == "" || later.asked == r.digest) && !between(r.from, later.to) {
 				complain("what was read once is missing", r, later)
+				break
+			}
+		}
+	}
+	return broken
+}
+
+// checkTag checks the reads of a tag against the calls that set it and those that remove the versions that it names.
+func checkTag(events []event, removesOf func(version string) []event) (broken []string) {
+	var writes, reads []event
+	removes := map[string][]event{} // of the values
+	for _, e := range events {
+		switch {
+		case e.kind == shows:
+			reads = append(reads, e)
+		case e.outcome != refused:
+			writes = append(writes, e)
+			if e.digest != "" {
+				removes[e.digest] = removesOf(e.digest)
+			}
+		}
+	}
+	// overwritten tells whether what took effect before a moment had certainly come to an end before another one.
+	overwritten := func(value string, after, before time.Duration) bool {
+		later := func(e event) bool { return e.outcome == done && e.from > after && e.to < before }
+		return slices.ContainsFunc(writes, later) || slices.ContainsFunc(removes[value], later)
+	}
+	// could tells whether the tag may have had a value at a moment between two, by something that took effect after a third.
+	const beginning = -1
+	var could func(value string, from, to, since time.Duration) bool
+	could = func(value string, from, to, since time.Duration) bool {
+		for _, w := range writes {
+			if w.digest == value && w.from < to && w.to > since && !overwritten(value, w.to, from) {
+				return true
+			}
+		}
+		if value != "" {
+			return false
+		}
+		if since < beginning && !overwritten("", beginning, from) {
+			return true
+		}
+		for named, all := range removes {
+			for _, r := range all {
+				if r.from < to && r.to > since && could(named, r.from, r.to, beginning-1) && !overwritten("", r.to, from) {
+					return true
+				}
+			}
+		}
+		return false
+	}
+	for i, r := range reads {
+		if !could(r.digest, r.from, r.to, beginning-1) {
+			broken = append(broken, complaint("a tag is not what it was set to", r))
+			continue
+		}
+		for _, before := range slices.Backward(reads[:i]) {
+			if before.to < r.from {
+				if before.digest != r.digest && !could(r.digest, r.from, r.to, before.from) {
+					broken = append(broken, complaint("a tag went back to what it was", before, r))
+				}
 				break
 			}
 		}

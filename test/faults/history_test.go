@@ -14,8 +14,12 @@ func TestChecker(t *testing.T) {
 		if to == 0 {
 			end = forever
 		}
+		if kind == set || kind == shows {
+			return event{kind: kind, key: key{"npm", "pack", "tag"}, from: time.Duration(from) * time.Second, to: end, outcome: o, digest: digest}
+		}
 		return event{kind: kind, key: k, from: time.Duration(from) * time.Second, to: end, outcome: o, digest: digest}
 	}
+	asked := func(content string, e event) event { e.asked = content; return e }
 	for _, row := range []struct {
 		what   string
 		events []event
@@ -39,6 +43,29 @@ func TestChecker(t *testing.T) {
 		{"read while it is deleted", []event{at(publish, 1, 2, done, "a"), at(remove, 3, 6, done, ""), at(index, 4, 5, 0, "a")}, ""},
 		{"delete in doubt", []event{at(publish, 1, 2, done, "a"), at(remove, 3, 0, unknown, ""), at(index, 5, 6, 0, "")}, ""},
 		{"a refused delete takes away", []event{at(publish, 1, 2, done, "a"), at(remove, 3, 4, refused, ""), at(index, 5, 6, 0, "")}, "is not there"},
+		{"lost on another node", []event{at(publish, 1, 2, done, "a"), at(index, 3, 4, 0, "a"), at(index, 5, 6, 0, ""), at(index, 7, 8, 0, "a")}, "is not there"},
+		{"the index has it, and its file is gone", []event{at(publish, 1, 2, done, "a"), at(index, 3, 4, 0, "a"), at(download, 5, 6, 0, "")}, "is not there"},
+		{"its file is gone, by its digest", []event{at(publish, 1, 2, done, "a"), asked("a", at(download, 5, 6, 0, ""))}, "is not there"},
+		{"the file of another publish is not there", []event{at(publish, 1, 2, done, "a"), at(publish, 1, 3, refused, "b"), asked("b", at(download, 5, 6, 0, ""))}, ""},
+		{"the file of one in doubt goes away", []event{at(publish, 1, 0, unknown, "a"), asked("a", at(download, 3, 4, 0, "a")), asked("a", at(download, 5, 6, 0, ""))}, "is missing"},
+		{"published again while another node has the old one", []event{at(publish, 1, 2, done, "a"), at(remove, 3, 4, done, ""), at(publish, 5, 6, done, "b"), at(index, 7, 8, 0, "a")}, "other bytes"},
+		{"what was deleted comes back beside what is published again", []event{at(publish, 1, 2, done, "a"), at(remove, 3, 4, done, ""), at(publish, 5, 6, unknown, "b"), at(download, 7, 8, 0, "a")}, "was deleted"},
+		{"two winners, one of them in doubt", []event{at(publish, 1, 0, unknown, "a"), at(publish, 2, 4, done, "b"), at(index, 5, 6, 0, "b")}, ""},
+		{"a tag", []event{at(set, 1, 2, done, "1"), at(shows, 3, 4, 0, "1"), at(set, 5, 6, done, "2"), at(shows, 7, 8, 0, "2")}, ""},
+		{"a tag while it moves", []event{at(set, 1, 2, done, "1"), at(set, 3, 8, done, "2"), at(shows, 4, 5, 0, "1"), at(shows, 6, 7, 0, "2")}, ""},
+		{"a tag is lost", []event{at(set, 1, 2, done, "1"), at(shows, 3, 4, 0, "")}, "not what it was set to"},
+		{"a tag is stale", []event{at(set, 1, 2, done, "1"), at(set, 3, 4, done, "2"), at(shows, 5, 6, 0, "1")}, "not what it was set to"},
+		{"a tag is stale on another node", []event{at(set, 1, 2, done, "1"), at(set, 3, 9, done, "2"), at(shows, 4, 5, 0, "2"), at(shows, 6, 7, 0, "1")}, "went back"},
+		{"a tag that nobody set", []event{at(set, 1, 2, done, "1"), at(shows, 3, 4, 0, "2")}, "not what it was set to"},
+		{"a tag that was refused", []event{at(set, 1, 2, refused, "1"), at(shows, 3, 4, 0, "1")}, "not what it was set to"},
+		{"a tag in doubt", []event{at(set, 1, 0, unknown, "1"), at(shows, 3, 4, 0, ""), at(shows, 5, 6, 0, "1")}, ""},
+		{"a tag in doubt comes and goes", []event{at(set, 1, 0, unknown, "1"), at(shows, 3, 4, 0, "1"), at(shows, 5, 6, 0, "")}, "went back"},
+		{"a tag that was removed", []event{at(set, 1, 2, done, "1"), at(set, 3, 4, done, ""), at(shows, 5, 6, 0, "")}, ""},
+		{"a tag that was removed comes back", []event{at(set, 1, 2, done, "1"), at(set, 3, 4, done, ""), at(shows, 5, 6, 0, "1")}, "not what it was set to"},
+		{"a tag goes with its version", []event{at(set, 1, 2, done, "1"), at(remove, 3, 4, done, ""), at(shows, 5, 6, 0, "")}, ""},
+		{"a tag stays when its version goes", []event{at(set, 1, 2, done, "1"), at(remove, 3, 4, done, ""), at(shows, 5, 6, 0, "1")}, "not what it was set to"},
+		{"a tag goes with another version", []event{at(set, 1, 2, done, "2"), at(remove, 3, 4, done, ""), at(shows, 5, 6, 0, "")}, "not what it was set to"},
+		{"a tag comes back with its version", []event{at(set, 1, 2, done, "1"), at(remove, 3, 4, done, ""), at(publish, 5, 6, done, "a"), at(shows, 7, 8, 0, "1")}, "not what it was set to"},
 		{"an index without digests", []event{at(publish, 1, 2, done, "a"), at(index, 3, 4, 0, "?")}, ""},
 	} {
 		h := newHistory()

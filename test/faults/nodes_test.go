@@ -1,13 +1,17 @@
+//go:build linux
+
 package faults
 
 import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
+	"net/http/httputil"
 	"net/url"
-	"os"
-	"path/filepath"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -16,242 +20,248 @@ import (
 	"packhouse/test/harness"
 )
 
-// wire is a connection to a store that can be cut: a relay on an address of this machine.
-type wire struct {
-	listener net.Listener
-	network  string
-	address  string
-	mu       sync.Mutex
-	cut      bool
-	refuse   string // what is answered instead; empty: nothing is
-	open     map[net.Conn]bool
+// fleet is three nodes, each on a machine of its own, on one PostgreSQL and one bucket at the hub.
+type fleet struct {
+	*lan
+	database *databasetest.Cluster
+	overload atomic.Bool // S3 answers 503
+	nodes    []*node
+	history  *history
+	project  int64
 }
 
-func newWire(t *testing.T, listen, network, address string) *wire {
+func newFleet(t *testing.T) *fleet {
 	t.Helper()
-	kind := "tcp"
-	if filepath.IsAbs(listen) {
-		kind = "unix"
-	}
-	listener, err := net.Listen(kind, listen)
-	if err != nil {
+	f := &fleet{lan: newLAN(t), history: newHistory()}
+	if _, err := harness.Build(t.Context()); err != nil { // out here, where the network is
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { listener.Close() })
-	w := &wire{listener: listener, network: network, address: address, open: map[net.Conn]bool{}}
-	go func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			go w.relay(conn)
+	var location string
+	f.at(f.hub(), func() (err error) {
+		if f.database, err = databasetest.StartCluster(hubBack); err != nil {
+			return err
 		}
-	}()
-	return w
-}
-
-func (w *wire) relay(in net.Conn) {
-	defer in.Close()
-	w.mu.Lock()
-	cut, refuse := w.cut, w.refuse
-	w.mu.Unlock()
-	if refuse != "" {
-		buffer := make([]byte, 64<<10)
-		in.Read(buffer)
-		io.WriteString(in, refuse)
-		return
-	}
-	if cut {
-		return
-	}
-	out, err := net.Dial(w.network, w.address)
-	if err != nil {
-		return
-	}
-	defer out.Close()
-	w.mu.Lock()
-	if w.cut || w.refuse != "" {
-		w.mu.Unlock()
-		return
-	}
-	w.open[in], w.open[out] = true, true
-	w.mu.Unlock()
-	defer func() {
-		w.mu.Lock()
-		delete(w.open, in)
-		delete(w.open, out)
-		w.mu.Unlock()
-	}()
-	ended := make(chan struct{}, 2)
-	go func() { io.Copy(out, in); ended <- struct{}{} }()
-	go func() { io.Copy(in, out); ended <- struct{}{} }()
-	<-ended
-}
-
-// set cuts the wire, or lets something else be answered, or mends it.
-func (w *wire) set(cut bool, refuse string) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.cut, w.refuse = cut, refuse
-	if cut || refuse != "" {
-		for conn := range w.open {
-			conn.Close()
+		t.Cleanup(f.database.Close)
+		if location, err = f.database.Create(); err == nil {
+			location, err = f.database.At(location, hubBack)
 		}
+		return err
+	})
+	bucket := f.bucket()
+	for i := range machines {
+		config := harness.Config{Listen: machineFront(i) + ":0", Dial: f.dial, Args: []string{"--database", location, "--blobs", bucket}}
+		if i > 0 {
+			config.RootToken = f.nodes[0].config.RootToken
+		}
+		f.at(f.machine(i), func() error { f.nodes = append(f.nodes, newNode(t, config)); return nil })
+	}
+	f.project = f.nodes[0].project()
+	return f
+}
+
+// at runs a step that has to succeed.
+func (f *fleet) at(namespace string, step func() error) {
+	f.t.Helper()
+	if err := f.in(namespace, step); err != nil {
+		f.t.Fatal(err)
 	}
 }
 
-const slowDown = "HTTP/1.1 503 Slow Down\r\nContent-Type: application/xml\r\nContent-Length: 60\r\nConnection: close\r\n\r\n<Error><Code>SlowDown</Code><Message>slow</Message></Error>\n"
-
-// Three nodes on one PostgreSQL and one bucket: a node is killed, one is cut off, the database is killed, the bucket answers
-// 503. What one node acknowledged, all show, before, meanwhile and after.
-func TestNodes(t *testing.T) {
-	rng := seed(t)
-	cluster, err := databasetest.StartCluster()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer cluster.Close()
-	database, err := cluster.Create()
-	if err != nil {
-		t.Fatal(err)
-	}
+// bucket starts an S3 server and what stands before it at the hub, and returns the URL of a bucket.
+func (f *fleet) bucket() string {
+	f.t.Helper()
 	s3, err := blobtest.StartServer("127.0.0.1")
 	if err != nil {
-		t.Fatal(err)
+		f.t.Fatal(err)
 	}
-	defer s3.Remove()
-	bucket, _, err := s3.NewBucket()
+	f.t.Cleanup(s3.Remove)
+	location, _, err := s3.NewBucket()
 	if err != nil {
-		t.Fatal(err)
+		f.t.Fatal(err)
 	}
-	type wires struct{ database, bucket *wire }
-	var nodes []*node
-	var between []wires
-	for i := range 3 {
-		folder, err := os.MkdirTemp("", "packhouse-wire-")
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { os.RemoveAll(folder) })
-		w := wires{newWire(t, filepath.Join(folder, ".s.PGSQL.5432"), "unix", cluster.Socket()), newWire(t, "127.0.0.1:0", "tcp", s3.URL[len("http://"):])}
-		between = append(between, w)
-		d, err := url.Parse(database)
-		if err != nil {
-			t.Fatal(err)
-		}
-		query := d.Query()
-		query.Set("host", folder)
-		d.RawQuery = query.Encode()
-		b, err := url.Parse(bucket)
-		if err != nil {
-			t.Fatal(err)
-		}
-		query = b.Query()
-		query.Set("endpoint", "http://"+w.bucket.listener.Addr().String())
-		b.RawQuery = query.Encode()
-		config := harness.Config{Args: []string{"--database", d.String(), "--blobs", b.String()}}
-		if i > 0 {
-			config.RootToken = nodes[0].config.RootToken
-		}
-		nodes = append(nodes, newNode(t, config))
+	target, err := url.Parse(s3.URL)
+	if err != nil {
+		f.t.Fatal(err)
 	}
-	h, project := newHistory(), nodes[0].project()
+	through := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		r.Out.URL.Scheme, r.Out.URL.Host = target.Scheme, target.Host
+		r.Out.Host = r.In.Host // as it was signed
+	}}
+	front := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !f.overload.Load() {
+			through.ServeHTTP(w, r)
+			return
+		}
+		w.Header().Set("Content-Type", "application/xml")
+		w.WriteHeader(http.StatusServiceUnavailable)
+		io.WriteString(w, "<Error><Code>SlowDown</Code><Message>slow</Message></Error>")
+	})}
+	var listener net.Listener
+	f.at(f.hub(), func() (err error) { listener, err = net.Listen("tcp", hubBack+":0"); return err })
+	go front.Serve(listener)
+	f.t.Cleanup(func() { front.Close() })
+	u, err := url.Parse(location)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	query := u.Query()
+	query.Set("endpoint", "http://"+listener.Addr().String())
+	u.RawQuery = query.Encode()
+	return u.String()
+}
+
+// client is one of a node.
+func (f *fleet) client(i int, name string) *client {
+	c := f.nodes[i].client(f.history, fmt.Sprintf("node %d, %s", i, name), f.project)
+	c.http = f.http(10 * time.Second)
+	return c
+}
+
+func (f *fleet) start(i int) { f.at(f.machine(i), func() error { f.nodes[i].start(); return nil }) }
+
+// command runs packhouse beside a node.
+func (f *fleet) command(i int, args ...string) (out string, err error) {
+	err = f.in(f.machine(i), func() (err error) { out, err = f.nodes[i].command(args...); return err })
+	return out, err
+}
+
+// revoked tells whether a token that one node revokes is of no use at the next request, at any node.
+func (f *fleet) revoked() {
+	f.t.Helper()
+	for i, nd := range f.nodes {
+		token, err := nd.server.CreatePersonalToken(1, "read_api") // root's
+		if err != nil {
+			f.t.Fatal(err)
+		}
+		see := func(want int) {
+			for j, other := range f.nodes {
+				if a, err := other.server.Do("GET", "/api/v4/user", token.Token, nil); err != nil || a.Status != want {
+					f.t.Errorf("token of node %d at node %d: %v, %+v, want %d", i, j, err, a, want)
+				}
+			}
+		}
+		see(200)
+		if a, err := f.nodes[(i+1)%machines].server.Do("DELETE", "/api/v4/personal_access_tokens/self", token.Token, nil); err != nil || a.Status != 204 {
+			f.t.Fatalf("revoke: %v, %+v", err, a)
+		}
+		see(401)
+	}
+}
+
+// Three nodes on one PostgreSQL and one bucket, each in a network namespace: a node is killed, one is cut off, the database is killed, the bucket
+// answers 503, a machine loses its power. What one node acknowledged, all show, before, meanwhile and after.
+func TestNodes(t *testing.T) {
+	rng := seed(t)
+	f := newFleet(t)
+	h := f.history
+	policyTakes(t, f.nodes[0], h, f.project)
 	var clients []*client
 	for i := range 9 {
-		c := nodes[i%3].client(h, fmt.Sprintf("node %d, c%d", i%3, i), project)
-		c.http = newHTTP(10 * time.Second)
-		clients = append(clients, c)
+		clients = append(clients, f.client(i%machines, fmt.Sprint("c", i)))
 	}
 	pause := func() { time.Sleep(time.Duration(rounds(500, 1000)) * time.Millisecond) }
-	version := 0
-	// recovered is how long after a repair each node acknowledges a publish again.
-	recovered := func() time.Duration {
+	var version atomic.Int64
+	// recovered is how long from now on nodes need until each acknowledges a publish of a name again.
+	recovered := func(name string, nodes ...int) time.Duration {
+		t.Helper()
 		began := time.Now()
-		for i, nd := range nodes {
-			c := nd.client(h, fmt.Sprintf("node %d, prober", i), project)
-			for {
-				version++
-				if o, _, _ := c.publish(drivers[0], "probe", fmt.Sprintf("1.%d.0", version), "x"); o == done {
-					break
+		var asking sync.WaitGroup
+		for _, i := range nodes {
+			c := f.client(i, "prober")
+			c.http.Timeout = 2 * time.Second
+			asking.Go(func() {
+				for time.Since(began) < 90*time.Second {
+					if o, _, _ := c.publish(drivers[0], name, fmt.Sprintf("2.%d.0", version.Add(1)), "x"); o == done {
+						return
+					}
+					time.Sleep(20 * time.Millisecond)
 				}
-				if time.Since(began) > 90*time.Second {
-					t.Fatalf("node %d does not recover", i)
-				}
-				time.Sleep(20 * time.Millisecond)
-			}
+				t.Errorf("node %d does not acknowledge a publish of %s any more", i, name)
+			})
 		}
+		asking.Wait()
 		return time.Since(began)
 	}
+	both := func(change func(string, int), i int) { change("front", i); change("back", i) }
 	faults := []struct {
-		what        string
+		name, what  string
+		rounds      int
 		begin, mend func()
 	}{
-		{"one of three nodes killed", func() { nodes[1].kill() }, func() { nodes[1].start() }},
-		{"one of three nodes cut off from PostgreSQL and S3",
-			func() { between[2].database.set(true, ""); between[2].bucket.set(true, "") },
-			func() { between[2].database.set(false, ""); between[2].bucket.set(false, "") }},
-		{"PostgreSQL killed under three nodes", func() {
-			if err := cluster.Kill(); err != nil {
+		{"nothing", "none: clients of all formats at three nodes, beside a cleanup policy and `packhouse gc --grace 0s`", rounds(1, 5), func() {}, func() {}},
+		{"node killed", "one of three nodes killed", rounds(1, 10), func() { f.nodes[1].kill() }, func() { f.start(1) }},
+		{"cut off from the stores", "one of three nodes cut off from PostgreSQL and S3: packets vanish", rounds(1, 10), func() { f.unplug("back", 2) }, func() { f.plug("back", 2) }},
+		{"cut off", "one of three nodes cut off from everybody: packets vanish", rounds(0, 5), func() { both(f.unplug, 0) }, func() { both(f.plug, 0) }},
+		{"database killed", "PostgreSQL killed under three nodes", rounds(1, 10), func() {
+			if err := f.database.Kill(); err != nil {
 				t.Error(err)
 			}
-		}, func() {
-			if err := cluster.Start(); err != nil {
-				t.Error(err)
+		}, func() { f.at(f.hub(), f.database.Start) }},
+		{"bucket overloaded", "S3 answers 503 to three nodes", rounds(1, 10), func() { f.overload.Store(true) }, func() { f.overload.Store(false) }},
+		// What it held in the database is free again before it comes back.
+		{"power lost", "the machine of one of three nodes loses its power", rounds(0, 3), func() {
+			both(f.unplug, 1)
+			f.nodes[1].kill()
+			for _, name := range []string{again, packs[0]} { // not what the policy takes
+				recovered(name, 0, 2)
 			}
-		}},
-		{"S3 answers 503 to three nodes", func() {
-			for _, w := range between {
-				w.bucket.set(false, slowDown)
-			}
-		}, func() {
-			for _, w := range between {
-				w.bucket.set(false, "")
-			}
-		}},
+		}, func() { both(f.plug, 1); f.start(1) }},
 	}
-	stopCollecting := besides(func() { nodes[0].command("gc", "--grace", "0s") }) // it fails while the stores are away
-	n := rounds(1, 10)
+	stopCollecting := besides(func() { f.command(0, "gc", "--grace", "0s") }) // it fails while the stores are away
+	stopCleaning := besides(func() {
+		f.nodes[2].server.Do("POST", fmt.Sprintf("/api/v4/projects/%d/packages/cleanup_policy/run", f.project), f.nodes[2].config.RootToken, nil)
+	})
+	defer func() { stopCleaning(); stopCollecting() }()
 	for _, fault := range faults {
-		before := h.count(publish, done)
-		var slowest time.Duration
-		ended := make(chan struct{})
-		stop := make(chan struct{})
-		go func() {
-			defer close(ended)
-			workload(clients, rng, 2, 4, func() bool {
-				select {
-				case <-stop:
-					return true
-				default:
-					return false
-				}
-			})
-		}()
-		for range n {
-			pause()
-			fault.begin()
-			pause()
-			fault.mend()
-			slowest = max(slowest, recovered())
+		if fault.rounds == 0 {
+			continue
 		}
-		close(stop)
-		<-ended
-		for _, nd := range nodes {
-			readAll(nd.client(h, "reader at "+nd.address(), project), 2)
-		}
-		note(fault.what, n, h.count(publish, done)-before, len(h.check()), fmt.Sprintf("slowest recovery %.1f s", slowest.Seconds()), "-run TestNodes")
-	}
-	stopCollecting()
-	for _, nd := range nodes {
-		c := nd.client(h, "last reader at "+nd.address(), project)
-		for v, digest := range c.index(drivers[0], "probe") {
-			if !full || len(v)%7 == 0 {
-				c.download(drivers[0], "probe", v, digest)
+		t.Run(fault.name, func(t *testing.T) {
+			before, lost := h.count(publish, done), len(h.check())
+			var slowest, longest time.Duration
+			ended, stop := make(chan struct{}), make(chan struct{})
+			go func() {
+				defer close(ended)
+				workload(clients, rng, 4, func() bool {
+					select {
+					case <-stop:
+						return true
+					default:
+						return false
+					}
+				})
+			}()
+			for range fault.rounds {
+				pause()
+				began := time.Now()
+				fault.begin()
+				longest = max(longest, time.Since(began))
+				pause()
+				fault.mend()
+				slowest = max(slowest, recovered("probe", 0, 1, 2))
+				f.revoked()
 			}
+			close(stop)
+			<-ended
+			for i := range f.nodes {
+				readAll(t, f.client(i, "reader"), append([]string{"probe"}, packs...)...)
+			}
+			measured := fmt.Sprintf("slowest recovery %.1f s", slowest.Seconds())
+			if fault.name == "power lost" {
+				measured += fmt.Sprintf("; meanwhile the others go on after %.0f s at most", longest.Seconds())
+			}
+			note(fault.what, fault.rounds, h.count(publish, done)-before, len(h.check())-lost, measured, "-run TestNodes")
+		})
+	}
+	stopCleaning()
+	stopCollecting()
+	judge(t, h)
+	for round := range 2 {
+		if out, err := f.command(0, "gc", "--grace", "0s"); err != nil || round == 1 && !strings.Contains(out, " 0 removed") {
+			t.Errorf("gc: %v, %s", err, out)
 		}
 	}
-	judge(t, h)
-	nodes[0].collect()
-	nodes[0].verify()
+	if out, err := f.command(0, "verify"); err != nil {
+		t.Errorf("verify: %v, %s", err, out)
+	}
 }

@@ -8,9 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -36,27 +38,52 @@ var errPoint = errors.New("the store broke")
 
 // points counts the calls to the stores, and breaks one of them.
 type points struct {
-	n     int // calls so far
-	at    int // which one breaks; 0: none
-	mode  mode
+	mode mode
+	at   int   // which one breaks; 0: none
+	err  error // how
+
+	meanwhile func(removing []string) // happens when contents are about to be removed; nil: nothing
+
+	mu    sync.Mutex
+	over  bool // nothing is counted any more
+	n     int  // calls so far
 	names []string
 }
 
 // hit runs a call, or breaks it.
 func (p *points) hit(name string, call func() error) error {
-	p.n++
-	p.names = append(p.names, name)
-	if p.n != p.at {
+	p.mu.Lock()
+	if !p.over {
+		p.n++
+		p.names = append(p.names, name)
+	}
+	broken := !p.over && p.n == p.at
+	p.mu.Unlock()
+	if !broken {
 		return call()
 	}
 	switch p.mode {
 	case persisted:
-		return errors.Join(call(), errPoint)
+		return errors.Join(call(), p.failure())
 	case slow:
 		time.Sleep(time.Millisecond)
 		return call()
 	}
+	return p.failure()
+}
+
+func (p *points) failure() error {
+	if p.err != nil {
+		return p.err
+	}
 	return errPoint
+}
+
+// end lets all calls from now on work.
+func (p *points) end() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.over = true
 }
 
 // brokenBlobs and brokenStore break calls of the stores behind them.
@@ -66,27 +93,25 @@ type brokenBlobs struct {
 }
 
 func (b *brokenBlobs) Stage(ctx context.Context, r io.Reader) (staged registry.Staged, err error) {
-	err = b.hit("Stage", func() error {
-		staged, err = b.BlobStore.Stage(ctx, r)
+	whole := r
+	err = b.hit("Stage", func() (err error) {
+		staged, err = b.BlobStore.Stage(ctx, whole)
 		return err
 	})
-	if err != nil && b.mode == torn {
-		_, err = b.BlobStore.Stage(ctx, io.MultiReader(io.LimitReader(r, 5), brokenReader{}))
-		return nil, err
+	if err == nil {
+		return &brokenStaged{staged, b.points}, nil
 	}
-	if err != nil && staged != nil {
+	if staged != nil {
 		staged.Discard()
-		return nil, err
+	} else if errors.Is(err, b.failure()) && b.mode == torn {
+		_, err = b.BlobStore.Stage(ctx, io.MultiReader(io.LimitReader(r, 5), brokenReader{b.failure()}))
 	}
-	if err != nil {
-		return nil, err
-	}
-	return &brokenStaged{staged, b.points}, nil
+	return nil, err
 }
 
-type brokenReader struct{}
+type brokenReader struct{ err error }
 
-func (brokenReader) Read([]byte) (int, error) { return 0, errPoint }
+func (r brokenReader) Read([]byte) (int, error) { return 0, r.err }
 
 type brokenStaged struct {
 	registry.Staged
@@ -97,7 +122,18 @@ func (s *brokenStaged) Commit(ctx context.Context) error {
 	return s.hit("Commit", func() error { return s.Staged.Commit(ctx) })
 }
 
+func (b *brokenBlobs) Open(ctx context.Context, sha256 string) (opened registry.Blob, err error) {
+	err = b.hit("Open", func() error { opened, err = b.BlobStore.Open(ctx, sha256); return err })
+	if err != nil && opened != nil {
+		opened.Close()
+	}
+	return opened, err
+}
+
 func (b *brokenBlobs) Remove(ctx context.Context, digests []string) error {
+	if b.meanwhile != nil {
+		b.meanwhile(digests)
+	}
 	return b.hit("Remove", func() error {
 		if b.n == b.at && b.mode == torn {
 			return b.BlobStore.Remove(ctx, digests[:len(digests)/2])
@@ -110,76 +146,33 @@ func (b *brokenBlobs) EachBlob(ctx context.Context, after string, f func(registr
 	return b.hit("EachBlob", func() error { return b.BlobStore.EachBlob(ctx, after, f) })
 }
 
+// brokenStore breaks whole transactions; statements break below it ([database.DB.Before]).
 type brokenStore struct {
 	registry.Store
 	*points
 }
 
 func (s *brokenStore) Write(ctx context.Context, f func(registry.Tx) error) error {
-	return s.hit("Write", func() error {
-		return s.Store.Write(ctx, func(tx registry.Tx) error { return f(&brokenTx{tx, s.points}) })
-	})
+	return s.hit("Write", func() error { return s.Store.Write(ctx, f) })
 }
 
 func (s *brokenStore) Read(ctx context.Context, f func(registry.Tx) error) error {
-	return s.hit("Read", func() error {
-		return s.Store.Read(ctx, func(tx registry.Tx) error { return f(&brokenTx{tx, s.points}) })
-	})
+	return s.hit("Read", func() error { return s.Store.Read(ctx, f) })
 }
 
-// brokenTx breaks the queries of a publish, a deletion and a collection.
-type brokenTx struct {
-	registry.Tx
-	*points
-}
-
-func (t *brokenTx) TouchEntry(project int64, k registry.Type, name string) (e *registry.Entry, err error) {
-	err = t.hit("TouchEntry", func() error { e, err = t.Tx.TouchEntry(project, k, name); return err })
-	return e, err
-}
-func (t *brokenTx) Policy(group, project int64) (p *registry.Policy, err error) {
-	err = t.hit("Policy", func() error { p, err = t.Tx.Policy(group, project); return err })
-	return p, err
-}
-func (t *brokenTx) CreatePackage(p *registry.Package) error {
-	return t.hit("CreatePackage", func() error { return t.Tx.CreatePackage(p) })
-}
-func (t *brokenTx) SetFragment(pkg int64, variant string, body []byte) error {
-	return t.hit("SetFragment", func() error { return t.Tx.SetFragment(pkg, variant, body) })
-}
-func (t *brokenTx) SetTag(tag *registry.Tag) error {
-	return t.hit("SetTag", func() error { return t.Tx.SetTag(tag) })
-}
-func (t *brokenTx) CreateFile(f *registry.File) error {
-	return t.hit("CreateFile", func() error { return t.Tx.CreateFile(f) })
-}
-func (t *brokenTx) SetLatest(entry, pkg int64, listed registry.Kinds) error {
-	return t.hit("SetLatest", func() error { return t.Tx.SetLatest(entry, pkg, listed) })
-}
-func (t *brokenTx) Record(e *registry.Event) error {
-	return t.hit("Record", func() error { return t.Tx.Record(e) })
-}
-func (t *brokenTx) MarkForDestruction(pkg int64) error {
-	return t.hit("MarkForDestruction", func() error { return t.Tx.MarkForDestruction(pkg) })
-}
-func (t *brokenTx) PurgeMarked() (more bool, err error) {
-	err = t.hit("PurgeMarked", func() error { more, err = t.Tx.PurgeMarked(); return err })
-	return more, err
-}
-func (t *brokenTx) Unnamed(blobs []registry.BlobInfo) (found []registry.BlobInfo, err error) {
-	err = t.hit("Unnamed", func() error { found, err = t.Tx.Unnamed(blobs); return err })
-	return found, err
-}
-func (t *brokenTx) NoteGarbage(blobs []registry.BlobInfo) (n int, err error) {
-	err = t.hit("NoteGarbage", func() error { n, err = t.Tx.NoteGarbage(blobs); return err })
+func (s *brokenStore) AccessRevision(ctx context.Context) (n int64, err error) {
+	err = s.hit("AccessRevision", func() error { n, err = s.Store.AccessRevision(ctx); return err })
 	return n, err
 }
-func (t *brokenTx) CondemnGarbage(before time.Time, limit int) (found []registry.BlobInfo, more bool, err error) {
-	err = t.hit("CondemnGarbage", func() error { found, more, err = t.Tx.CondemnGarbage(before, limit); return err })
-	return found, more, err
+
+func (s *brokenStore) Revisions(ctx context.Context, t registry.Type, name string, project int64) (n int64, found []registry.Revision, err error) {
+	err = s.hit("Revisions", func() error { n, found, err = s.Store.Revisions(ctx, t, name, project); return err })
+	return n, found, err
 }
-func (t *brokenTx) ForgetGarbage(digests []string) error {
-	return t.hit("ForgetGarbage", func() error { return t.Tx.ForgetGarbage(digests) })
+
+func (s *brokenStore) FileOfEntry(ctx context.Context, entry int64, name string) (f *registry.File, err error) {
+	err = s.hit("FileOfEntry", func() error { f, err = s.Store.FileOfEntry(ctx, entry, name); return err })
+	return f, err
 }
 
 // world is stores on this machine with a registry over them, and what is known of it.
@@ -194,10 +187,34 @@ type world struct {
 
 var packages = registry.Format{Type: registry.NPM, Compare: strings.Compare}
 
+// emptyDatabase is the file of a new database: to make one takes longer than all that a test does with it.
+var emptyDatabase = sync.OnceValues(func() ([]byte, error) {
+	folder, err := os.MkdirTemp("", "packhouse-empty-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(folder)
+	path := filepath.Join(folder, "packhouse.db")
+	db, err := database.Open(context.Background(), path)
+	if err == nil {
+		err = db.Close()
+	}
+	if err != nil {
+		return nil, err
+	}
+	return os.ReadFile(path)
+})
+
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{t: t, folder: t.TempDir()}
-	var err error
+	empty, err := emptyDatabase()
+	if err == nil {
+		err = os.WriteFile(filepath.Join(w.folder, "packhouse.db"), empty, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 	if w.db, err = database.Open(t.Context(), filepath.Join(w.folder, "packhouse.db")); err != nil {
 		t.Fatal(err)
 	}
@@ -232,8 +249,9 @@ func (w *world) close() {
 	w.disk.Close()
 }
 
-// over is the registry over stores that break.
+// over is the registry over stores that break, until p ends.
 func (w *world) over(p *points) (*registry.Registry, registry.BlobStore) {
+	w.db.Before = func() error { return p.hit("statement", func() error { return nil }) }
 	blobs := &brokenBlobs{w.disk, p}
 	return &registry.Registry{Store: &brokenStore{w.db, p}, Blobs: blobs}, blobs
 }
@@ -389,13 +407,14 @@ func TestFaultPoints(t *testing.T) {
 			return err
 		}, map[string]string{"pack 1": "one"}, map[string]string{"pack 1": "one"}},
 	}
+	rng := seed(t)
 	n, acknowledged := 0, 0
 	for _, step := range steps {
 		for m := range modes {
 			if m == slow && !full {
 				continue
 			}
-			for at := 1; ; at++ {
+			for at := 1; ; at += 1 + rng.IntN(rounds(9, 1)) { // all in full
 				w := newWorld(t)
 				good := &registry.Registry{Store: w.db, Blobs: w.disk}
 				id, err := w.publish(good, "pack", "1", "one")
@@ -414,6 +433,7 @@ func TestFaultPoints(t *testing.T) {
 				p := &points{at: at, mode: m}
 				r, store := w.over(p)
 				failed := step.run(w, r, store, id)
+				p.end()
 				if p.n < at { // every call has broken once
 					w.close()
 					break
@@ -442,43 +462,48 @@ func TestFaultPoints(t *testing.T) {
 			}
 		}
 	}
-	if n < 100 {
+	if n < rounds(30, 300) {
 		t.Errorf("only %d points were broken", n)
 	}
 	note("each call to the stores fails, fails but persisted, is slow, or torn", n, acknowledged, 0, "", "-run TestFaultPoints")
 }
 
 // The collector against a model: random histories of publishes that may break off at any call, deletions, purges and collections that
-// may die at any call. Nothing that can be read is ever taken; what nothing names is, in the end.
+// may die at any call, or meet a publish of what they are about to remove. Nothing that can be read is ever taken, and nothing within its grace; what
+// nothing names is taken in the end.
 func TestCollectorModel(t *testing.T) {
 	rng := seed(t)
-	n, acknowledged := rounds(6, 300), 0
+	n, acknowledged := rounds(6, 100), 0
+	content := func(i int) string { return fmt.Sprintf("content %d", i) } // few, so that what is taken comes again
+	const contents = 6
 	for range n {
 		w := newWorld(t)
+		good := &registry.Registry{Store: w.db, Blobs: w.disk}
 		model := map[string]string{} // what was acknowledged and not deleted
 		ids := map[string]int64{}
 		doubt := map[string]string{}
+		serial := 0
 		for step := range 60 {
-			p := &points{mode: mode(rng.IntN(int(modes)))}
+			p, met := &points{mode: mode(rng.IntN(int(modes)))}, ""
 			if rng.IntN(3) == 0 {
-				p.at = 1 + rng.IntN(25)
+				p.at = 1 + rng.IntN(60)
 			}
 			r, store := w.over(p)
 			name := fmt.Sprintf("pack%d %d", rng.IntN(3), rng.IntN(5))
 			pack, version, _ := strings.Cut(name, " ")
 			switch at := rng.IntN(10); {
 			case at < 4:
-				content := fmt.Sprintf("content %d", rng.IntN(6)) // few, so that what is taken comes again
-				id, err := w.publish(r, pack, version, content)
+				text := content(rng.IntN(contents))
+				id, err := w.publish(r, pack, version, text)
 				_, there := model[name]
 				switch {
 				case err == nil && there:
 					t.Fatalf("%s was published twice", name)
 				case err == nil:
-					model[name], ids[name] = content, id
+					model[name], ids[name] = text, id
 					acknowledged++
 				case errors.Is(err, errPoint):
-					doubt[name] = content
+					doubt[name] = text
 				}
 			case at < 6:
 				if id := ids[name]; id != 0 {
@@ -491,35 +516,81 @@ func TestCollectorModel(t *testing.T) {
 				}
 			case at < 7:
 				r.Purge(context.Background())
-			default:
-				if _, err := r.Collect(context.Background(), store, 0, rng.IntN(2) == 0, nil); err != nil { // it died; some minutes later another one goes on
+			case at < 8: // all that happens here is younger
+				before := w.blobs()
+				if _, err := r.Collect(context.Background(), store, time.Hour, true, nil); err != nil {
+					p.end()
 					w.later()
-					good := &registry.Registry{Store: w.db, Blobs: w.disk}
+				}
+				if after := w.blobs(); !slices.Equal(before, after) {
+					t.Fatalf("step %d: with a grace of an hour, of %v are left %v", step, before, after)
+				}
+			default:
+				published := make(chan error)
+				if rng.IntN(4) == 0 {
+					p.at = 0
+					p.meanwhile = func(removing []string) {
+						for i := range contents {
+							if met == "" && slices.Contains(removing, sha256Hex([]byte(content(i)))) {
+								serial++
+								met = fmt.Sprintf("meanwhile %d", serial)
+								model[met] = content(i)
+								go func() {
+									_, err := w.publish(good, "meanwhile", fmt.Sprint(serial), content(i))
+									published <- err
+								}()
+								select { // as a rule it waits until what is removed is gone
+								case err := <-published:
+									go func() { published <- err }()
+								case <-time.After(20 * time.Millisecond):
+								}
+							}
+						}
+					}
+				}
+				_, err := r.Collect(context.Background(), store, 0, rng.IntN(2) == 0, nil)
+				p.end()
+				if err != nil { // it died; some minutes later another one goes on
+					w.later()
 					if _, err := good.Collect(context.Background(), w.disk, 0, false, nil); err != nil {
 						t.Fatal(err)
 					}
 				}
+				if met != "" {
+					if err := <-published; err != nil {
+						t.Fatalf("step %d: a publish of what is being removed: %v", step, err)
+					}
+					ids[met] = w.id(met)
+					acknowledged++
+				}
 			}
+			p.end()
 			got := w.state() // complains when something can be read that is not whole
-			for name, content := range model {
-				if _, unsure := doubt[name]; !unsure && got[name] != content {
-					t.Fatalf("step %d: %s is %q, want %q", step, name, got[name], content)
+			for name, text := range model {
+				if _, unsure := doubt[name]; !unsure && got[name] != text {
+					t.Fatalf("step %d: %s is %q, want %q", step, name, got[name], text)
 				}
 			}
 			// What was in doubt is decided now.
 			for name := range doubt {
 				delete(model, name)
 				delete(ids, name)
-				if content, ok := got[name]; ok {
-					model[name], ids[name] = content, w.id(name)
+				if text, ok := got[name]; ok {
+					model[name], ids[name] = text, w.id(name)
 				}
 			}
 			clear(doubt)
+			if met != "" { // or soon there would be nothing to collect
+				if err := good.Delete(context.Background(), ids[met], always); err != nil {
+					t.Fatal(err)
+				}
+				delete(model, met)
+			}
 		}
 		w.settle(w.state())
 		w.close()
 	}
-	note("the collector against a model: random histories with broken calls", n, acknowledged, 0, "", "-run TestCollectorModel")
+	note("the collector against a model: random histories with broken calls, and publishes of what it is removing", n, acknowledged, 0, "", "-run TestCollectorModel")
 }
 
 func (w *world) id(name string) (id int64) {

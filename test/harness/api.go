@@ -3,7 +3,6 @@ package harness
 import (
 	"bytes"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -70,12 +69,13 @@ type Answer struct {
 
 // newClient waits long enough for any answer, so that a server that hangs
 // fails a test with a sentence of its own and not with the test's timeout.
-func newClient(trusted *x509.CertPool) *http.Client {
+func newClient(config Config) *http.Client {
 	return &http.Client{
 		Timeout: 2 * time.Minute,
 		Transport: &http.Transport{
-			TLSClientConfig:   &tls.Config{RootCAs: trusted},
+			TLSClientConfig:   &tls.Config{RootCAs: config.RootCAs},
 			ForceAttemptHTTP2: true,
+			DialContext:       config.Dial,
 		},
 	}
 }

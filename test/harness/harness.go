@@ -15,6 +15,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -93,6 +94,9 @@ type Config struct {
 	Env          []string // after the environment of this process, KEY=value
 	OwnPassword  bool     // the server makes root's password itself, as it does for people; Output has it
 
+	// Dial connects to the server where it is in another network than the test; nil: it is not.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+
 	// RootCAs are what Do trusts when Args give the server a certificate.
 	RootCAs *x509.CertPool
 }
@@ -135,7 +139,7 @@ func Start(ctx context.Context, config Config) (_ *Server, err error) {
 	}
 	s := &Server{
 		Data: config.Data, RootToken: config.RootToken, RootPassword: config.RootPassword,
-		config: config, client: newClient(config.RootCAs), exited: make(chan struct{}),
+		config: config, client: newClient(config), exited: make(chan struct{}),
 	}
 	if s.Data == "" {
 		if s.Data, err = os.MkdirTemp("", "packhouse-"); err != nil {

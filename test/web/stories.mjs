@@ -3,10 +3,16 @@
 import { execFileSync } from "node:child_process";
 import { mkdirSync, writeFileSync, readFileSync, existsSync } from "node:fs";
 import { join } from "node:path";
-import { desk, equal, holds, input, launch, look, phone, signIn } from "./browser.mjs";
+import { axeSource, desk, equal, holds, input, launch, look, phone, signIn } from "./browser.mjs";
 
 const browser = await launch();
 const password = "a password of my own";
+// accessible looks at pages that are there at one moment only.
+const accessible = async (page) => {
+  await page.evaluate(axeSource);
+  const { violations } = await page.evaluate(() => axe.run(document, { resultTypes: ["violations"] }));
+  equal("what axe finds", violations.map((v) => v.id + ": " + v.nodes[0].html).join("\n"), "");
+};
 const click = (page, name) => page.getByRole("button", { name, exact: true }).click();
 
 await look("first run", async () => {
@@ -19,6 +25,7 @@ await look("first run", async () => {
   await page.fill("#password", "not the password");
   await page.click("main form button");
   holds("a wrong password is told", (await page.innerText("[role=alert]")).includes("Incorrect"));
+  await accessible(page);
   await page.fill("#username", "root");
   await page.fill("#password", input.password);
   await page.click("main form button");
@@ -29,6 +36,7 @@ await look("first run", async () => {
   await page.fill("#repeated", password + "!");
   await page.click("main form button");
   holds("two passwords that differ", (await page.innerText("[role=alert]")).includes("not the same"));
+  await accessible(page);
   await page.fill("#password", password);
   await page.fill("#repeated", password);
   await page.click("main form button");
@@ -72,6 +80,7 @@ const story = async (kind, options) => {
     await page.fill("#name", "laptop");
     await click(page, "Create the token");
     token = await copied(page.locator(".made [data-copy]"));
+    await accessible(page);
     holds(`a token: ${token}`, /^php_[0-9A-Za-z]{38}$/.test(token));
     await page.goto(input.url + "/-/profile/tokens");
     holds("the token is shown once", !(await page.content()).includes(token));
@@ -93,6 +102,7 @@ const story = async (kind, options) => {
     await page.keyboard.type("hamm");
     const option = page.getByRole("option", { name: new RegExp(name) });
     await option.waitFor();
+    await accessible(page);
     for (let i = 0; i < 8 && (await option.getAttribute("aria-selected")) !== "true"; i++) await page.keyboard.press("ArrowDown");
     await page.keyboard.press("Enter");
     await page.waitForURL(`**/${group}/tools/-/packages/*`);
@@ -154,10 +164,15 @@ await look("without scripts all works by forms and links", async () => {
   await page.waitForURL("**/-/search?q=quiet");
   holds("the project is found", await page.getByRole("link", { name: "root/quiet" }).first().isVisible());
   await page.goto(input.url + "/root/quiet/-/settings");
-  await page.fill("[name=confirm]", "root/quie");
+  await page.fill("#to", "house-desk");
+  await page.fill("form[action$='/transfer'] [name=confirm]", "root/quiet");
+  await click(page, "Move");
+  await page.waitForURL("**/house-desk/quiet/-/settings");
+  equal("what was done is said", await page.innerText("[role=status]"), "It was moved. The old address leads here.");
+  await page.fill("form[action$='/delete'] [name=confirm]", "house-desk/quie");
   await click(page, "Delete");
   holds("another name than asked for", (await page.innerText("[role=alert]")).includes("another one"));
-  await page.fill("[name=confirm]", "root/quiet");
+  await page.fill("form[action$='/delete'] [name=confirm]", "house-desk/quiet");
   await click(page, "Delete");
   equal("what was done is said", await page.innerText("[role=status]"), "It is marked for deletion.");
   await context.close();

@@ -106,5 +106,5 @@ func TestPages(t *testing.T) {
 	s := start(t, harness.Config{Args: []string{"--log-requests", "errors"}})
 	w := fill(t, s)
 	folder := os.Getenv("PACKHOUSE_SCREENSHOTS")
-	browse(t, "pages.mjs", map[string]any{"url": s.URL, "password": s.RootPassword, "pages": w.pages(), "folder": folder, "attack": w.attack, "only": os.Getenv("PACKHOUSE_PAGES")})
+	browse(t, "pages.mjs", map[string]any{"url": s.URL, "password": s.RootPassword, "pages": w.pages(), "folder": folder, "attack": w.attack, "newcomer": map[string]string{"username": w.newcomer.Username, "password": w.newcomer.Password}, "only": os.Getenv("PACKHOUSE_PAGES")})
 }

@@ -35,6 +35,9 @@ type world struct {
 	attack  string // path of the page with the readme full of attacks
 	project harness.Project
 	user    harness.User
+	// who is in no group and no project
+	newcomer harness.User
+	composer int64
 }
 
 // must makes the test fail on an error.
@@ -74,6 +77,8 @@ func fill(t *testing.T, s *harness.Server) *world {
 		"repository": "data:text/html,<script>alert(1)</script>", "keywords": []string{`"><svg onload=alert(1)>`}})
 	w.publishPyPI("brass-fittings", "1.4.0")
 	w.publishNuGet("Acme.Ledger", "5.0.2")
+	w.publishComposer("acme/rope", "2.1.0")
+	w.newcomer = must[harness.User](t)(s.CreateUser("newcomer"))
 	for i := range 24 {
 		w.publishNPM(fmt.Sprintf("@acme/part-%02d", i), fmt.Sprintf("1.%d.0", i), "", map[string]any{})
 	}
@@ -95,6 +100,8 @@ func fill(t *testing.T, s *harness.Server) *world {
 			w.attack = p.Web.Path
 		case p.Name == "brass-fittings":
 			w.pypi = p.ID
+		case p.Name == "acme/rope":
+			w.composer = p.ID
 		case p.Name == "Acme.Ledger":
 			w.nuget = p.ID
 		}
@@ -113,13 +120,16 @@ func (w *world) pages() map[string]string {
 	one := func(id int64, tab string) string { return fmt.Sprintf("%s/-/packages/%d%s", project, id, tab) }
 	pages := map[string]string{
 		"home": "/", "explore": "/-/explore", "explore-groups": "/-/explore?show=groups", "search": "/-/search?q=lantern", "search-nothing": "/-/search?q=nothing-like-it",
-		"error": "/no/such/page", "sign-in": "signed out:/-/sign_in", "home-public": "signed out:/", "home-chinese": "zh-CN:/", "package-chinese": "zh-CN:" + one(w.npm, ""), "settings-chinese": "zh-CN:" + project + "/-/settings",
+		"error": "/no/such/page", "sign-in": "signed out:/-/sign_in", "home-public": "signed out:/", "home-empty": "newcomer:/", "error-forbidden": "newcomer:" + project + "/-/settings", "group-empty": "/groups/lighthouse", "group-packages-empty": "/groups/lighthouse/-/packages", "search-empty": "/-/search",
+		"project-reader": "newcomer:" + project, "package-reader": "newcomer:" + one(w.npm, ""), "tokens-empty": "newcomer:/-/profile/tokens", "cleanup-empty": "/acme/sandbox/-/cleanup", "storage-empty": "/acme/sandbox/-/storage",
+		"deploy-tokens-empty": "/acme/sandbox/-/tokens", "protection-empty": "/acme/sandbox/-/rules", "members-nobody": project + "/-/members?filter=nobody-like-it", "explore-nothing": "/-/explore?filter=nothing-like-it",
+		"admin-users-nobody": "/-/admin/users?filter=nobody-like-it", "command-line": "/-/login/00",
 		"group": group, "group-packages": group + "/-/packages", "group-members": group + "/-/members", "group-settings": group + "/-/settings", "group-storage": group + "/-/storage",
 		"project": project, "project-packages": project + "/-/packages", "project-packages-nothing": project + "/-/packages?name=nothing-like-it", "project-empty": "/acme/sandbox", "publish": project + "/-/publish",
 		"storage": project + "/-/storage", "members": project + "/-/members", "deploy-tokens": project + "/-/tokens", "protection": project + "/-/rules", "cleanup": project + "/-/cleanup", "activity": project + "/-/activity",
 		"settings":    project + "/-/settings",
 		"package-npm": one(w.npm, ""), "package-versions": one(w.npm, "?tab=versions"), "package-dependencies": one(w.npm, "?tab=dependencies"), "package-files": one(w.npm, "?tab=files"), "package-manage": one(w.npm, "?tab=manage"),
-		"package-pypi": one(w.pypi, ""), "package-nuget": one(w.nuget, ""), "package-nuget-manage": one(w.nuget, "?tab=manage"), "package-attack": w.attack,
+		"package-pypi": one(w.pypi, ""), "package-nuget": one(w.nuget, ""), "package-composer": one(w.composer, ""), "package-composer-dependencies": one(w.composer, "?tab=dependencies"), "package-nuget-manage": one(w.nuget, "?tab=manage"), "package-attack": w.attack,
 		"user": "/ada", "new-group": "/-/groups/new", "new-project": "/-/projects/new",
 		"profile": "/-/profile", "tokens": "/-/profile/tokens", "sessions": "/-/profile/sessions",
 		"admin-health": "/-/admin", "admin-users": "/-/admin/users", "admin-new-user": "/-/admin/users/new", "admin-user": fmt.Sprintf("/-/admin/users/%d", w.user.ID), "admin-groups": "/-/admin/groups",
@@ -232,6 +242,13 @@ func (w *world) publishNuGet(id, version string) {
 		<description>Double entry for ships and sealing wax</description><license type="expression">MIT</license><projectUrl>https://example.com/ledger</projectUrl><readme>README.md</readme><tags>ledger money</tags>
 		<dependencies><group targetFramework="net8.0"><dependency id="Newtonsoft.Json" version="13.0.1" /></group></dependencies></metadata></package>`
 	w.upload("PUT", fmt.Sprintf("/projects/%d/packages/nuget", w.project.ID), nil, "package", "package.nupkg", w.zipped(id+".nuspec", nuspec, "README.md", "# Ledger\n\nEvery entry has two sides.\n\n```csharp\nvar book = new Ledger();\n```\n", "lib/net8.0/_._", ""))
+}
+
+func (w *world) publishComposer(name, version string) {
+	w.Helper()
+	manifest := `{"name": "` + name + `", "version": "` + version + `", "description": "Holds what would drift", "license": "MIT", "keywords": ["ropes", "knots"], "homepage": "https://example.com/rope",
+		"authors": [{"name": "Ada"}], "require": {"php": ">=8.2", "ext-json": "*", "acme/hook": "^1.0"}, "require-dev": {"acme/strain": "^3"}}`
+	w.upload("PUT", fmt.Sprintf("/projects/%d/packages/composer", w.project.ID), nil, "package", "package.zip", w.zipped("composer.json", manifest, "README.md", "# Rope\n\nTie one end, hold the other.\n\n```php\n$rope = new Rope(12);\n```\n"))
 }
 
 // history gives the packages a past, as the server would have counted it.

@@ -40,6 +40,7 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		{"a content's way", testWay},
 		{"discard", testDiscard},
 		{"commit twice", testCommitTwice},
+		{"commit again what was removed", testCommitAgain},
 		{"the same content again", testSameContent},
 		{"the same content at once", testSameContentAtOnce},
 		{"many contents at once", testManyAtOnce},
@@ -227,6 +228,27 @@ func testCommitTwice(t *testing.T, s Store) {
 		}
 		staged.Discard()
 		wantContent(t, s, staged.Digests().SHA256, content)
+	}
+}
+
+// Between two runs of a transaction a collector may remove what the first one stored. The second one stores it again or says that
+// it could not.
+func testCommitAgain(t *testing.T, s Store) {
+	for _, content := range []string{"small", someText(t, 9<<20)} {
+		staged := stage(t, s, strings.NewReader(content))
+		sum := staged.Digests().SHA256
+		if err := staged.Commit(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Remove(t.Context(), []string{sum}); err != nil {
+			t.Fatal(err)
+		}
+		if err := staged.Commit(t.Context()); err == nil {
+			wantContent(t, s, sum, content)
+		} else if registry.KindOf(err) != registry.Unavailable {
+			t.Errorf("committed again: %v", err)
+		}
+		staged.Discard()
 	}
 }
 

@@ -100,10 +100,21 @@ const startBound = time.Minute
 // Cluster is a PostgreSQL server of its own, for tests that stop it.
 type Cluster struct{ *cluster }
 
-// StartCluster starts a server that keeps what it acknowledged when it is killed.
-func StartCluster() (*Cluster, error) {
-	c, err := startDurable()
+// StartCluster starts a server that keeps what it acknowledged when it is killed. It listens on an address as well as on its socket, and runs in the
+// network namespace of the calling thread.
+func StartCluster(address string) (*Cluster, error) {
+	c, err := newCluster("-c", "fsync=off", "-c", "listen_addresses="+address)
 	return &Cluster{c}, err
+}
+
+// At is the URL of a database of the server at that address.
+func (c *Cluster) At(database, address string) (string, error) {
+	u, err := url.Parse(database)
+	if err != nil {
+		return "", err
+	}
+	u.Host, u.RawQuery = address+":5432", "sslmode=disable"
+	return u.String(), nil
 }
 
 // Create makes a database and returns its URL.
@@ -158,8 +169,6 @@ func startCluster() (*cluster, error) {
 	return newCluster("-c", "fsync=off", "-c", "full_page_writes=off", "-c", "synchronous_commit=off")
 }
 
-func startDurable() (*cluster, error) { return newCluster("-c", "fsync=off") }
-
 func newCluster(settings ...string) (_ *cluster, err error) {
 	defer func() {
 		if err != nil {
@@ -185,6 +194,15 @@ func newCluster(settings ...string) (_ *cluster, err error) {
 	if output, err := initdb.CombinedOutput(); err != nil {
 		os.RemoveAll(folder)
 		return nil, fmt.Errorf("initdb: %w\n%s", err, output)
+	}
+	hba, err := os.OpenFile(filepath.Join(folder, "data", "pg_hba.conf"), os.O_APPEND|os.O_WRONLY, 0) // for who listens on an address
+	if err == nil {
+		_, err = hba.WriteString("host all all all trust\n")
+		err = errors.Join(err, hba.Close())
+	}
+	if err != nil {
+		os.RemoveAll(folder)
+		return nil, err
 	}
 	if c.admin, err = sql.Open("pgx", c.url("postgres")); err != nil {
 		os.RemoveAll(folder)

@@ -131,6 +131,7 @@ func Run(t *testing.T, open func(t *testing.T) registry.Store) {
 		{"lists", testLists},
 		{"lists while publishing", testListsWhilePublishing},
 		{"list of files", testListOfFiles},
+		{"dependents", testDependents},
 
 		{"an error undoes", testErrorUndoes},
 		{"a panic undoes", testPanicUndoes},

@@ -242,7 +242,7 @@ func (p parsed) compare(q parsed) int {
 }
 
 // Format is Composer as the domain sees it.
-var Format = registry.Format{Type: registry.Composer, Compare: func(a, b string) int { return parse(a).compare(parse(b)) }}
+var Format = registry.Format{Type: registry.Composer, Describe: describe, Compare: func(a, b string) int { return parse(a).compare(parse(b)) }}
 
 // ---- constraints
 

@@ -27,6 +27,9 @@ type version struct {
 	Time      time.Time                  `json:"time"`      // of the commit or the publish
 	Source    bool                       `json:"source"`    // the reference is a commit of the project's repository
 	Default   bool                       `json:"default"`   // of the branch that a clone checks out
+	Tag       string                     `json:"tag,omitempty"`
+	Branch    string                     `json:"branch,omitempty"`
+	Readme    string                     `json:"readme,omitempty"` // its path in the archive; the text is a fragment of its own
 }
 
 // fragment is the variant under which it is stored.
@@ -171,7 +174,11 @@ func (h *Handler) fromRef(ctx context.Context, project *registry.Project, user, 
 	}
 	p := &publication{project: project, user: user, pipeline: pipeline, manifest: m, number: number, how: how}
 	p.Reference, p.Time, p.Source = commit.ID, commit.Committer.At, true
-	p.Default = kind == gitrepo.Branch && h.Repos.Head(project.ID) == name
+	if kind == gitrepo.Tag {
+		p.Tag = name
+	} else {
+		p.Branch, p.Default = name, h.Repos.Head(project.ID) == name
+	}
 	policy, err := h.policy(ctx, p)
 	if err != nil {
 		return err
@@ -247,16 +254,22 @@ func (h *Handler) publish(ctx context.Context, p *publication, staged registry.S
 	name := p.manifest.name
 	normalized, _ := normalize(p.number)
 	p.Manifest, p.Shasum = p.manifest.fields, staged.Digests().SHA1
+	var prose []byte
+	p.Readme, prose = findReadme(staged, staged.Digests().Size, p.manifest)
 	text, err := json.Marshal(p.version)
 	if err != nil {
 		return err
+	}
+	fragments := map[string][]byte{fragment: text}
+	if p.Readme != "" {
+		fragments[readme] = prose
 	}
 	err = h.Registry.Publish(ctx, Format, &registry.Publication{
 		Package: registry.Package{ProjectID: p.project.ID, Name: name, Version: p.number, VersionKey: normalized, // to Composer 1.0 and 1.0.0 are one
 			Words: p.manifest.words(), CreatorID: p.user, PipelineID: p.pipeline},
 		EntryName: name, How: p.how, OwnName: true,
 		Files:     []registry.PublicationFile{{Name: archiveName(name, p.Reference), Content: staged}},
-		Fragments: map[string][]byte{fragment: text},
+		Fragments: fragments,
 	})
 	if registry.KindOf(err) == registry.Conflict {
 		return failed("%s", registry.MessageOf(err))

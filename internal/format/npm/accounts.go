@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"packhouse/internal/access"
+	"packhouse/internal/format"
 	"packhouse/internal/registry"
 )
 
@@ -383,7 +384,7 @@ func (h *Handler) audit(w http.ResponseWriter, q *request, answer any) error {
 		if err != nil {
 			return registry.Errorf(registry.Invalid, "the body is not gzip")
 		}
-		body = plain
+		body = format.Upload{Reader: plain}
 	}
 	if err := checkJSON(body, h.MaxMetadata); err != nil {
 		return err

@@ -10,12 +10,6 @@ import (
 	"packhouse/internal/registry"
 )
 
-// described bounds what is shown of a manifest: texts of a field in bytes, and entries of a list.
-const (
-	describedText = 2000
-	describedList = 500
-)
-
 // describe reads a version's manifest for people. Its fields have the forms that package.json has had over the years; what is of
 // none of them is left out.
 func describe(_ []*registry.File, fragment func(string) ([]byte, error)) (*registry.Description, error) {
@@ -33,15 +27,13 @@ func describe(_ []*registry.File, fragment func(string) ([]byte, error)) (*regis
 		return d, nil
 	}
 	d.Summary, _ = asString(manifest["description"])
-	d.Summary = cut(d.Summary)
-	d.License = cut(named(manifest["license"], "type"))
-	d.Authors, _, _ = strings.Cut(cut(named(manifest["author"], "name")), "<") // addresses are nobody's business
+	d.License = named(manifest["license"], "type")
+	d.Authors, _, _ = strings.Cut(named(manifest["author"], "name"), "<") // addresses are nobody's business
 	d.Authors = strings.TrimSpace(d.Authors)
 	if json.Unmarshal(manifest["keywords"], &d.Keywords) != nil {
 		one, _ := asString(manifest["keywords"])
-		d.Keywords = strings.Fields(strings.ReplaceAll(cut(one), ",", " "))
+		d.Keywords = strings.Fields(strings.ReplaceAll(one, ",", " "))
 	}
-	d.Keywords = d.Keywords[:min(len(d.Keywords), 30)]
 	for _, link := range []registry.Link{
 		{Label: registry.LinkHome, URL: named(manifest["homepage"], "url")},
 		{Label: registry.LinkRepository, URL: webURL(named(manifest["repository"], "url"))},
@@ -53,9 +45,8 @@ func describe(_ []*registry.File, fragment func(string) ([]byte, error)) (*regis
 	}
 	engines := texts(manifest["engines"])
 	for _, name := range slices.Sorted(maps.Keys(engines)) {
-		d.Requires = append(d.Requires, cut(name+" "+engines[name]))
+		d.Requires = append(d.Requires, name+" "+engines[name])
 	}
-	d.Requires = d.Requires[:min(len(d.Requires), 10)]
 	for _, field := range []string{"dependencies", "peerDependencies", "optionalDependencies", "devDependencies"} {
 		group := registry.DependencyGroup{Name: field, Development: field == "devDependencies"}
 		if field == "dependencies" {
@@ -63,9 +54,7 @@ func describe(_ []*registry.File, fragment func(string) ([]byte, error)) (*regis
 		}
 		ranges := texts(manifest[field])
 		for _, name := range slices.Sorted(maps.Keys(ranges)) {
-			if len(group.Dependencies) < describedList {
-				group.Dependencies = append(group.Dependencies, registry.Dependency{Name: cut(name), Key: cut(name), Range: cut(ranges[name])})
-			}
+			group.Dependencies = append(group.Dependencies, registry.Dependency{Name: name, Key: name, Range: ranges[name]})
 		}
 		if len(group.Dependencies) > 0 {
 			d.Groups = append(d.Groups, group)
@@ -92,13 +81,6 @@ func texts(value json.RawMessage) map[string]string {
 		}
 	}
 	return found
-}
-
-func cut(text string) string {
-	if len(text) <= describedText {
-		return text
-	}
-	return strings.ToValidUTF8(text[:describedText], "") + "…"
 }
 
 // webURL is the page of a repository that git clones from a URL.

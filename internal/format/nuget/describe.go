@@ -21,7 +21,7 @@ func describe(files []*registry.File, fragment func(string) ([]byte, error)) (*r
 		return nil, err
 	}
 	d := &registry.Description{Summary: cmp.Or(m.Summary, m.Description), Readme: strings.ToValidUTF8(string(readme), "\uFFFD"), ReadmeType: "text/markdown",
-		License: cmp.Or(m.LicenseExpression, m.LicenseFile), Authors: m.Authors, Keywords: m.Tags[:min(len(m.Tags), 30)]}
+		License: cmp.Or(m.LicenseExpression, m.LicenseFile), Authors: m.Authors, Keywords: m.Tags}
 	if d.Readme == "" && m.Description != d.Summary { // older packages have said all there
 		d.Readme, d.ReadmeType = m.Description, "text/plain"
 	}

@@ -9,9 +9,6 @@ import (
 	"packhouse/internal/registry"
 )
 
-// describedList bounds the entries of a list that is shown to people.
-const describedList = 500
-
 // describe reads the core metadata of a version for people: that of a wheel, which is complete, or else of an sdist.
 func describe(files []*registry.File, fragment func(string) ([]byte, error)) (*registry.Description, error) {
 	d := &registry.Description{}
@@ -51,13 +48,12 @@ func describeMetadata(m *metadata) *registry.Description {
 		d.Authors = withoutAddress(get("Author-Email"))
 	}
 	d.Keywords = strings.FieldsFunc(get("Keywords"), func(r rune) bool { return r == ',' || r == ' ' })
-	d.Keywords = d.Keywords[:min(len(d.Keywords), 30)]
 	if url := get("Home-Page"); url != "" {
 		d.Links = append(d.Links, registry.Link{Label: registry.LinkHome, URL: url})
 	}
 	for _, line := range m.all("Project-URL") {
 		label, url, ok := strings.Cut(strings.ToValidUTF8(line, ""), ",")
-		if ok && len(d.Links) < 20 {
+		if ok {
 			d.Links = append(d.Links, registry.Link{Label: strings.TrimSpace(label), URL: strings.TrimSpace(url)})
 		}
 	}
@@ -66,10 +62,7 @@ func describeMetadata(m *metadata) *registry.Description {
 	}
 	groups := map[string]*registry.DependencyGroup{}
 	var order []string
-	for i, line := range m.all("Requires-Dist") {
-		if i == describedList {
-			break
-		}
+	for _, line := range m.all("Requires-Dist") {
 		name, rest, condition := splitRequirement(strings.ToValidUTF8(line, ""))
 		if groups[condition] == nil {
 			groups[condition] = &registry.DependencyGroup{Name: condition}
