@@ -16,15 +16,15 @@ type API struct {
 	reg               *registry.Registry
 	gate              *access.Gate
 	repos             *gitrepo.Repos
-	changed           RefsChanged
+	change            ChangeRefs
 	baseURL           func(*http.Request) string
 	version, revision string
 	described         []byte // the OpenAPI document
 }
 
 // New makes the handlers. baseURL tells the public URL of a request ("http://host[:port]", no trailing slash).
-func New(reg *registry.Registry, gate *access.Gate, repos *gitrepo.Repos, changed RefsChanged, baseURL func(*http.Request) string, version, revision string) *API {
-	a := &API{reg: reg, gate: gate, repos: repos, changed: changed, baseURL: baseURL, version: version, revision: revision}
+func New(reg *registry.Registry, gate *access.Gate, repos *gitrepo.Repos, change ChangeRefs, baseURL func(*http.Request) string, version, revision string) *API {
+	a := &API{reg: reg, gate: gate, repos: repos, change: change, baseURL: baseURL, version: version, revision: revision}
 	var err error
 	if a.described, err = describe(a.routes(), version); err != nil {
 		panic(err) // our own table

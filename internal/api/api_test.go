@@ -51,7 +51,9 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	New(w.reg, access.NewGate(store), repos, func(context.Context, *registry.Project, int64, gitrepo.State) {}, func(*http.Request) string { return base }, "18.0.0", "abc").Routes(w.mux.Handle)
+	New(w.reg, access.NewGate(store), repos, func(_ context.Context, _ *registry.Project, _ int64, _ gitrepo.Asked, change func() error) error {
+		return change()
+	}, func(*http.Request) string { return base }, "18.0.0", "abc").Routes(w.mux.Handle)
 	_, w.tokens["root"], err = w.reg.FirstStart(t.Context(), "a long password", "")
 	if err != nil {
 		t.Fatal(err)

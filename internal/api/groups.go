@@ -74,7 +74,7 @@ type groupDetailJSON struct {
 	Projects *[]projectJSON `json:"projects,omitempty"` // the first ones directly in it
 }
 
-// statisticsJSON is bytes. Only packages are stored here.
+// statisticsJSON is bytes. Only packages and repositories are stored here.
 type statisticsJSON struct {
 	Storage           int64 `json:"storage_size"`
 	Repository        int64 `json:"repository_size"`
@@ -87,20 +87,32 @@ type statisticsJSON struct {
 	Uploads           int64 `json:"uploads_size"`
 }
 
+func stored(packages, repositories int64) statisticsJSON {
+	return statisticsJSON{Storage: packages + repositories, Repository: repositories, Packages: packages}
+}
+
 // groupsJSON is groups for the caller, with statistics where they may see them: a few queries, however many groups.
 func (c *call) groupsJSON(tx registry.Tx, groups []*registry.Group, statistics bool) ([]groupJSON, error) {
-	var ids, above []int64
+	var above []int64
 	for _, g := range groups {
-		ids = append(ids, g.ID)
 		above = append(above, g.Lineage...)
 	}
 	around, err := c.around(tx, nil, above)
 	if err != nil {
 		return nil, err
 	}
+	measured, repositories := []int64{}, map[int64]int64{}
+	for _, g := range groups {
+		if statistics && c.may(max(around.inherited(g.Lineage), around.everywhere), access.Measure) == nil {
+			measured = append(measured, g.ID)
+		}
+	}
 	var sizes map[int64]int64
-	if statistics {
-		if sizes, err = tx.GroupSizes(ids); err != nil {
+	if len(measured) > 0 {
+		if sizes, err = tx.GroupSizes(measured); err != nil {
+			return nil, err
+		}
+		if err := tx.EachProjectBelow(measured, func(group, project int64) { repositories[group] += c.repos.Size(project) }); err != nil {
 			return nil, err
 		}
 	}
@@ -110,8 +122,8 @@ func (c *call) groupsJSON(tx registry.Tx, groups []*registry.Group, statistics b
 			FullName: around.fullName(g.Lineage), FullPath: g.FullPath, ParentID: orNull(g.ParentID), CreatedAt: timestamp(g.CreatedAt),
 			ProjectCreationLevel: "developer", SubgroupCreationLevel: "maintainer", OrganizationID: 1, MarkedForDeletionOn: date(g.HiddenAt),
 		}
-		if statistics && c.may(max(around.inherited(g.Lineage), around.everywhere), access.Measure) == nil {
-			form.Statistics = &statisticsJSON{Storage: sizes[g.ID], Packages: sizes[g.ID]}
+		if slices.Contains(measured, g.ID) {
+			form.Statistics = new(stored(sizes[g.ID], repositories[g.ID]))
 		}
 		return form
 	}), nil

@@ -145,7 +145,7 @@ func (c *call) projectsJSON(tx registry.Tx, projects []*registry.Project, simple
 				ParentID: orNull(namespace.ParentID), WebURL: c.base + page},
 		}
 		if statistics && c.may(max(direct, inherited, around.everywhere), access.Measure) == nil {
-			form.Statistics = &projectStatisticsJSON{statisticsJSON: statisticsJSON{Storage: sizes[p.ID], Packages: sizes[p.ID]}}
+			form.Statistics = &projectStatisticsJSON{statisticsJSON: stored(sizes[p.ID], c.repos.Size(p.ID))}
 		}
 		if simple || c.who.User == nil {
 			return form

@@ -12,8 +12,8 @@ import (
 	"packhouse/internal/registry"
 )
 
-// RefsChanged is told when the branches and tags of a project are no longer those that they were before.
-type RefsChanged func(ctx context.Context, project *registry.Project, user int64, before gitrepo.State)
+// ChangeRefs lets change move branches and tags of a project as it is asked for, on behalf of a user, and does what follows.
+type ChangeRefs func(ctx context.Context, project *registry.Project, user int64, asked gitrepo.Asked, change func() error) error
 
 func (a *API) repositoryRoutes() []route {
 	const tag, tags, branches, mirror = "Repository", "/projects/{id}/repository/tags", "/projects/{id}/repository/branches", "/projects/{id}/mirror/pull"
@@ -189,29 +189,30 @@ func (a *API) listBranches(w http.ResponseWriter, r *http.Request) error {
 var errNoTag, errNoBranch = registry.Errorf(registry.NotFound, "404 Tag Not Found"), registry.Errorf(registry.NotFound, "404 Branch Not Found")
 
 func (a *API) showTag(w http.ResponseWriter, r *http.Request) error {
-	var name string
-	q, err := a.readRepository(w, r, func(c *call) { name = c.text("tag_name", "") })
+	q, ref, err := a.readRef(w, r, "tag_name", gitrepo.Tag, errNoTag)
 	if err != nil {
 		return err
-	}
-	ref, err := a.repos.Ref(r.Context(), q.project.ID, gitrepo.Tag, name)
-	if err != nil {
-		return orElse(err, registry.NotFound, errNoTag)
 	}
 	return writeJSON(w, http.StatusOK, q.tagJSON(ref))
 }
 
 func (a *API) showBranch(w http.ResponseWriter, r *http.Request) error {
-	var name string
-	q, err := a.readRepository(w, r, func(c *call) { name = c.text("branch", "") })
+	q, ref, err := a.readRef(w, r, "branch", gitrepo.Branch, errNoBranch)
 	if err != nil {
 		return err
 	}
-	ref, err := a.repos.Ref(r.Context(), q.project.ID, gitrepo.Branch, name)
-	if err != nil {
-		return orElse(err, registry.NotFound, errNoBranch)
-	}
 	return writeJSON(w, http.StatusOK, q.branchJSON(ref))
+}
+
+// readRef opens a request that reads one branch or tag.
+func (a *API) readRef(w http.ResponseWriter, r *http.Request, param string, kind gitrepo.Kind, missing error) (*repository, *gitrepo.Ref, error) {
+	var name string
+	q, err := a.readRepository(w, r, func(c *call) { name = c.text(param, "") })
+	if err != nil {
+		return nil, nil, err
+	}
+	ref, err := a.repos.Ref(r.Context(), q.project.ID, kind, name)
+	return q, ref, orElse(err, registry.NotFound, missing)
 }
 
 // createRef makes a branch or tag at a commit.
@@ -223,15 +224,12 @@ func (a *API) createRef(r *http.Request, q *repository, kind gitrepo.Kind, name,
 	if err != nil {
 		return nil, orElse(err, registry.NotFound, noTarget)
 	}
-	before, err := a.repos.State(r.Context(), q.project.ID)
-	if err != nil {
-		return nil, err
-	}
 	by := gitrepo.Signature{Name: q.who.User.Name, Email: q.who.User.Email, At: time.Now()}
-	if err := a.repos.Create(r.Context(), q.project.ID, kind, name, commit.ID, message, by); err != nil {
+	err = a.change(r.Context(), q.project, q.who.UserID(), gitrepo.Asked{string(kind) + name: gitrepo.AnyObject},
+		func() error { return a.repos.Create(r.Context(), q.project.ID, kind, name, commit.ID, message, by) })
+	if err != nil {
 		return nil, orElse(err, registry.Conflict, taken)
 	}
-	a.changed(context.WithoutCancel(r.Context()), q.project, q.who.UserID(), before)
 	return a.repos.Ref(r.Context(), q.project.ID, kind, name)
 }
 
@@ -277,14 +275,10 @@ func (a *API) deleteRef(kind gitrepo.Kind) handler {
 		if kind == gitrepo.Branch && name == a.repos.Head(q.project.ID) {
 			return refuse(http.StatusBadRequest, "Cannot remove HEAD branch")
 		}
-		before, err := a.repos.State(r.Context(), q.project.ID)
+		err = a.change(r.Context(), q.project, q.who.UserID(), gitrepo.Asked{string(kind) + name: ""}, func() error { return a.repos.Delete(r.Context(), q.project.ID, kind, name) })
 		if err != nil {
-			return err
-		}
-		if err := a.repos.Delete(r.Context(), q.project.ID, kind, name); err != nil {
 			return orElse(err, registry.NotFound, missing)
 		}
-		a.changed(context.WithoutCancel(r.Context()), q.project, q.who.UserID(), before)
 		w.WriteHeader(http.StatusNoContent)
 		return nil
 	}

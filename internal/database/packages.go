@@ -328,13 +328,22 @@ func (t *tx) CreatePackage(p *registry.Package) error {
 			type_number, name_key, version_key, traits)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 0, $12, $13, $14, $15, $16)`,
 		p.ProjectID, p.EntryID, p.Type, p.Name, p.Version, p.Status, p.StatusMessage, nullable(p.CreatorID), nullable(p.PipelineID), nullable(p.RootID), millis(p.CreatedAt),
-		searchText(p.Name+"\n"+p.Words[:min(len(p.Words), maxWords)]), p.Type.Number(), searchText(p.Name), p.VersionKey, p.Traits)
+		packageSearch(p.Name, p.Words), p.Type.Number(), searchText(p.Name), p.VersionKey, p.Traits)
+}
+
+func (t *tx) SetWords(pkg int64, name, words string) error {
+	return t.one("UPDATE packages SET search = $2 WHERE id = $1", pkg, packageSearch(name, words))
 }
 
 // maxWords is how many bytes of a package's words it is found by; every search looks at them.
 const maxWords = 8 << 10
 
-// searchText is what a package is found by.
+// packageSearch is what a package is found by.
+func packageSearch(name, words string) string {
+	return searchText(name + "\n" + words[:min(len(words), maxWords)])
+}
+
+// searchText is a text as it is searched.
 func searchText(text string) string { return strings.ToLower(storable(text)) }
 
 // storable is a text that both databases take. PostgreSQL stores neither NUL nor broken UTF-8, and SQLite's LIKE stops

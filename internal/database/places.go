@@ -186,6 +186,16 @@ func (t *tx) GroupSizes(ids []int64) (map[int64]int64, error) {
 		WHERE n.id IN $? AND k.status <> 4 AND f.status <> 4 GROUP BY n.id`, ids)
 }
 
+func (t *tx) EachProjectBelow(groups []int64, yield func(group, project int64)) error {
+	set, args := in(nil, groups)
+	return t.each(func(row scanner) error {
+		var group, project int64
+		err := row.Scan(&group, &project)
+		yield(group, project)
+		return err
+	}, "SELECT n.id, p.id FROM namespaces n JOIN projects p ON p.lineage LIKE n.lineage || '%' WHERE n.id IN "+set+" AND NOT p.condemned", args...)
+}
+
 // ---- changes
 
 func (t *tx) SaveGroup(g *registry.Group) error {
@@ -219,6 +229,9 @@ func (t *tx) SaveGroup(g *registry.Group) error {
 			if err != nil {
 				return err
 			}
+		}
+		if _, err := t.exec("UPDATE projects SET updated_at = $1 WHERE lineage LIKE $2", millis(now()), to+"%"); err != nil { // documents show their paths
+			return err
 		}
 		if err := t.moveRoutes(before.FullPath, g.FullPath, to+"%", 0); err != nil {
 			return err

@@ -70,6 +70,9 @@ type Request struct {
 	// none of theirs.
 	Build func(ctx context.Context, w io.Writer) (Built, error)
 	Vary  []string // the header; nil: the usual
+	// Modified is when what the document shows besides the entries has changed; zero: it shows nothing else. It counts where an index document
+	// about a name is built.
+	Modified time.Time
 	// ByTime: its clients know no ETag and ask with If-Modified-Since, and get 304 for exactly what they were told. So that two states of
 	// a second are not one to them, they are told no time as long as it is not over.
 	ByTime bool

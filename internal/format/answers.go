@@ -21,6 +21,7 @@ func (f *Finder) Serve(w http.ResponseWriter, r *http.Request, cache *document.C
 	write func(tx registry.Tx, w io.Writer, entries []int64) error) error {
 	request.Key = document.MakeKey(f.Type, variant, found.Name, prefix, found.Entries)
 	request.Build = func(ctx context.Context, w io.Writer) (built document.Built, err error) {
+		built.Modified = request.Modified
 		err = f.Registry.Store.Read(ctx, func(tx registry.Tx) error {
 			entries, ids := slices.Clone(found.Entries), found.IDs()
 			for i := range entries {

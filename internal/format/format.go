@@ -252,6 +252,14 @@ func (f *Finder) Project(r *http.Request, id string, action access.Action) (*Cal
 	return c, p, err
 }
 
+// Publishing finds the caller, and the project of a prefix, to which they may publish, with its rules.
+func (f *Finder) Publishing(r *http.Request, id string) (c *Caller, p *registry.Project, policy *registry.Policy, err error) {
+	if c, p, err = f.Project(r, id, access.Publish); err == nil {
+		policy, err = c.View.Policy(0, p.ID)
+	}
+	return c, p, policy, err
+}
+
 // List is what a list may show: what is in the project or group of a prefix, or all, as far as the caller may read it.
 // title is the name of the project or group.
 func (f *Finder) List(r *http.Request, at Place) (c *Caller, filter registry.EntryFilter, title string, err error) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -21,15 +22,26 @@ import (
 // Repos is the repositories.
 type Repos struct {
 	folder string
-	git    string        // the program; empty: there is none
-	slots  chan struct{} // a place for each Git at work
+	git    string // the program; empty: there is none that we can use
+	// A place for each Git at work: one that serves a client may wait for it, and so must not be in the way of the others.
+	serving, working chan struct{}
 
-	mu      sync.Mutex     // of making repositories
-	tidying chan int64     // projects whose repository has grown
-	locks   [64]sync.Mutex // see Lock
-	null    string         // the file that is empty
-	config  [][2]string    // what Git reads besides a repository's own configuration
+	making  sync.Mutex      // repositories
+	tidying chan int64      // projects whose repository has grown
+	mu      sync.Mutex      // of locks and sizes
+	locks   map[int64]*lock // see Lock
+	sizes   map[int64]sized // see Size
+	null    string          // the file that is empty
+	config  [][2]string     // what Git reads besides a repository's own configuration
+	most    string          // memory that Git may ask for at once
 }
+
+// maxMemory is larger than what any Git that means well asks for at once: it packs files of up to 512 MiB as differences from others,
+// and streams what is larger. A few bytes in a pack, or "export-subst" in .gitattributes, could ask for any number.
+const maxMemory = "1g"
+
+// oldest is the first version of Git that heeds all that is in config, on which depends where a fetch leads.
+const oldest = 2<<16 + 38
 
 // Open opens the repositories in a folder, which is made when the first one is. It finds no fault in a machine without
 // Git: whatever needs it is Unavailable then.
@@ -38,8 +50,10 @@ func Open(folder string) (*Repos, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Repos{folder: folder, slots: make(chan struct{}, 16*runtime.GOMAXPROCS(0)), tidying: make(chan int64, 256), null: os.DevNull}
-	if path, err := exec.LookPath("git"); err == nil {
+	places := 16 * runtime.GOMAXPROCS(0)
+	r := &Repos{folder: folder, serving: make(chan struct{}, places), working: make(chan struct{}, places), tidying: make(chan int64, 256), locks: map[int64]*lock{},
+		null: os.DevNull, most: maxMemory}
+	if path, err := exec.LookPath("git"); err == nil && version(path) >= oldest {
 		if r.git, err = filepath.Abs(path); err != nil {
 			return nil, err
 		}
@@ -61,6 +75,8 @@ func Open(folder string) (*Repos, error) {
 		{"http.receivepack", "true"},
 		{"http.uploadpack", "true"},
 		{"http.followRedirects", "false"}, // of a mirror: the address was checked, not the one that it would lead to
+		{"http.lowSpeedLimit", "1000"},    // a remote that sends fewer bytes a second for a minute has stopped
+		{"http.lowSpeedTime", "60"},
 		{"uploadpack.allowFilter", "true"},
 		{"uploadpack.allowAnySHA1InWant", "true"},
 		{"transfer.fsckObjects", "true"},
@@ -72,17 +88,54 @@ func Open(folder string) (*Repos, error) {
 	return r, nil
 }
 
-// Lock keeps others of this process from what belongs to a repository, and returns what lets them in again. Git has locks
-// of its own; this one is for what is done with its answers.
-func (r *Repos) Lock(project int64) (unlock func()) {
-	lock := &r.locks[project%int64(len(r.locks))]
-	lock.Lock()
-	return lock.Unlock
+// version is that of a Git, its second number in the last 16 bits; 0: unknown.
+func version(git string) (version int) {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, git, "version").Output()
+	var first, second int
+	if n, _ := fmt.Sscanf(string(out), "git version %d.%d", &first, &second); err != nil || n < 2 {
+		return 0
+	}
+	return first<<16 + second
 }
 
-var errNoGit = registry.Errorf(registry.Unavailable, "503 Service Unavailable - git is not installed on the server")
+// lock is what Lock waits for.
+type lock struct {
+	turn chan struct{}
+	used int // by those who have it or wait for it
+}
 
-// Ready is Unavailable on a machine without Git.
+// Lock keeps others of this process from what belongs to a repository, and returns what lets them in again. Git has locks
+// of its own; this one is for what is done with its answers.
+func (r *Repos) Lock(ctx context.Context, project int64) (unlock func(), err error) {
+	r.mu.Lock()
+	l := r.locks[project]
+	if l == nil {
+		l = &lock{turn: make(chan struct{}, 1)}
+		r.locks[project] = l
+	}
+	l.used++
+	r.mu.Unlock()
+	leave := func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if l.used--; l.used == 0 {
+			delete(r.locks, project)
+		}
+	}
+	select {
+	case l.turn <- struct{}{}:
+		return func() { <-l.turn; leave() }, nil
+	case <-ctx.Done():
+		leave()
+		return nil, ctx.Err()
+	}
+}
+
+var errNoGit = registry.Errorf(registry.Unavailable, "503 Service Unavailable - git 2.38 or later is not installed on the server")
+
+// Ready is Unavailable on a machine without Git, or with one that is too old.
 func (r *Repos) Ready() error {
 	if r.git == "" {
 		return errNoGit
@@ -100,13 +153,54 @@ func (r *Repos) Has(project int64) bool {
 	return err == nil
 }
 
+// sized is the size of a repository when the folder of its packs had last changed.
+type sized struct {
+	packed time.Time
+	bytes  int64
+}
+
+// maxSizes that are kept; one takes some fifty bytes.
+const maxSizes = 100_000
+
+// Size is how many bytes the files of a project's repository have: 0 of one that there is not. It is added up when packs have come or gone; a few
+// small files besides may do so without being counted.
+func (r *Repos) Size(project int64) int64 {
+	path := r.path(project)
+	packs, err := os.Stat(filepath.Join(path, "objects", "pack"))
+	if err != nil {
+		return 0
+	}
+	r.mu.Lock()
+	known := r.sizes[project]
+	r.mu.Unlock()
+	if known.packed.Equal(packs.ModTime()) {
+		return known.bytes
+	}
+	size := sized{packed: packs.ModTime()}
+	filepath.WalkDir(path, func(_ string, entry fs.DirEntry, err error) error {
+		if err == nil && entry.Type().IsRegular() {
+			if info, err := entry.Info(); err == nil { // otherwise it has gone meanwhile
+				size.bytes += info.Size()
+			}
+		}
+		return nil
+	})
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.sizes == nil || len(r.sizes) >= maxSizes {
+		r.sizes = map[int64]sized{}
+	}
+	r.sizes[project] = size
+	return size.bytes
+}
+
 // Make makes an empty repository for a project that has none.
 func (r *Repos) Make(ctx context.Context, project int64) error {
 	if err := r.Ready(); err != nil || r.Has(project) {
 		return err
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
+	r.making.Lock()
+	defer r.making.Unlock()
 	if r.Has(project) {
 		return nil
 	}
@@ -119,8 +213,7 @@ func (r *Repos) Make(ctx context.Context, project int64) error {
 		return err
 	}
 	defer os.RemoveAll(half)
-	cmd := r.command(ctx, half, "init", "--bare", "--quiet", "--template=")
-	if err := r.run(cmd); err != nil {
+	if err := r.run(ctx, r.command(ctx, half, "init", "--bare", "--quiet", "--template=")); err != nil {
 		return err
 	}
 	if err := os.Rename(half, r.path(project)); err != nil && !r.Has(project) { // another node may have been faster
@@ -160,7 +253,7 @@ func (r *Repos) Sweep() error {
 func (r *Repos) environment(more ...[2]string) []string {
 	env := []string{"PATH=" + os.Getenv("PATH"), "HOME=" + r.folder, "LC_ALL=C", "TMPDIR=" + os.TempDir(),
 		"GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_SYSTEM=" + r.null, "GIT_CONFIG_GLOBAL=" + r.null, "GIT_TERMINAL_PROMPT=0", "GIT_ASKPASS=", "SSH_ASKPASS=",
-		"GIT_ALLOW_PROTOCOL=http:https", "GIT_OPTIONAL_LOCKS=0", "GIT_ATTR_NOSYSTEM=1", "GIT_NO_REPLACE_OBJECTS=1"}
+		"GIT_ALLOW_PROTOCOL=http:https", "GIT_OPTIONAL_LOCKS=0", "GIT_ATTR_NOSYSTEM=1", "GIT_NO_REPLACE_OBJECTS=1", "GIT_ALLOC_LIMIT=" + r.most}
 	for _, name := range []string{"SYSTEMROOT", "LD_LIBRARY_PATH", "GIT_EXEC_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR"} {
 		if value := os.Getenv(name); value != "" {
 			env = append(env, name+"="+value)
@@ -183,20 +276,20 @@ func (r *Repos) command(ctx context.Context, path string, args ...string) *exec.
 	cmd.Dir = r.folder
 	cmd.Env = append(r.environment(), "GIT_DIR="+path)
 	cmd.WaitDelay = 5 * time.Second
-	killGroup(cmd)
+	endGroup(cmd)
 	return cmd
 }
 
 // patience is how long Git may take for what is no transfer.
 const patience = 10 * time.Minute
 
-// slot waits for its turn. It returns Unavailable when there are too many before.
-func (r *Repos) slot(ctx context.Context) (release func(), err error) {
+// place waits for one of places. It returns Unavailable when there are too many before.
+func place(ctx context.Context, places chan struct{}) (release func(), err error) {
 	timeout := time.NewTimer(30 * time.Second)
 	defer timeout.Stop()
 	select {
-	case r.slots <- struct{}{}:
-		return func() { <-r.slots }, nil
+	case places <- struct{}{}:
+		return func() { <-places }, nil
 	case <-timeout.C:
 		return nil, registry.Errorf(registry.Unavailable, "503 Service Unavailable - too many Git requests at once")
 	case <-ctx.Done():
@@ -218,16 +311,16 @@ func (e *gitError) Error() string {
 func (e *gitError) Unwrap() error { return e.err }
 
 // run runs a command that says nothing.
-func (r *Repos) run(cmd *exec.Cmd) error {
-	return r.stream(cmd, func(out io.Reader) error {
+func (r *Repos) run(ctx context.Context, cmd *exec.Cmd) error {
+	return r.stream(ctx, cmd, func(out io.Reader) error {
 		_, err := io.Copy(io.Discard, out)
 		return err
 	})
 }
 
 // output is what a command says, of which there may be so many bytes; more is TooLarge.
-func (r *Repos) output(cmd *exec.Cmd, most int64) (text []byte, err error) {
-	err = r.stream(cmd, func(out io.Reader) error {
+func (r *Repos) output(ctx context.Context, cmd *exec.Cmd, most int64) (text []byte, err error) {
+	err = r.stream(ctx, cmd, func(out io.Reader) error {
 		text, err = io.ReadAll(io.LimitReader(out, most+1))
 		if err == nil && int64(len(text)) > most {
 			err = registry.Errorf(registry.TooLarge, "")
@@ -237,8 +330,13 @@ func (r *Repos) output(cmd *exec.Cmd, most int64) (text []byte, err error) {
 	return text, err
 }
 
-// stream runs a command and hands on what it says. When read fails the command is ended.
-func (r *Repos) stream(cmd *exec.Cmd, read func(io.Reader) error) error {
+// stream runs a command of ctx and hands on what it says. When read fails the command is ended.
+func (r *Repos) stream(ctx context.Context, cmd *exec.Cmd, read func(io.Reader) error) error {
+	release, err := place(ctx, r.working)
+	if err != nil {
+		return err
+	}
+	defer release()
 	stderr := &tail{most: 4 << 10}
 	cmd.Stderr = stderr
 	out, err := cmd.StdoutPipe()

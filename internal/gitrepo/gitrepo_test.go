@@ -3,10 +3,13 @@ package gitrepo
 import (
 	"archive/zip"
 	"bytes"
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -15,6 +18,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -199,6 +203,15 @@ func TestHead(t *testing.T) {
 	if got := r.Head(3); got != "main" {
 		t.Errorf("packed: %q", got)
 	}
+	// One below that name is another.
+	git(t, work, "push", "--quiet", url+"/5.git", "HEAD:refs/heads/main/a")
+	state, err := r.State(t.Context(), 5)
+	if err == nil {
+		err = r.FindHead(t.Context(), 5, state)
+	}
+	if got := r.Head(5); err != nil || got != "main/a" {
+		t.Errorf("a folder of branches: %q, %v", got, err)
+	}
 }
 
 func TestArchive(t *testing.T) {
@@ -230,6 +243,140 @@ func TestArchive(t *testing.T) {
 	if err := r.Archive(ended, 1, commit, "top", func(in io.Reader) error { _, err := io.Copy(io.Discard, in); return err }); err == nil {
 		t.Error("an archive for nobody")
 	}
+}
+
+// What a commit and its attributes would have Git make is bounded.
+func TestArchiveMemory(t *testing.T) {
+	r, work := open(t), t.TempDir()
+	r.most = "16m"
+	git(t, work, "init", "--quiet", "--initial-branch=main")
+	for name, content := range map[string]string{".gitattributes": "bomb export-subst\n", "bomb": strings.Repeat("$Format:%B$\n", 1000), "message": strings.Repeat("message\n", 10_000)} {
+		if err := os.WriteFile(filepath.Join(work, name), []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	git(t, work, "add", "--all")
+	git(t, work, "commit", "--quiet", "--file=message")
+	git(t, work, "push", "--quiet", serve(t, r, 1<<30)+"/1.git", "main")
+	err := r.Archive(t.Context(), 1, git(t, work, "rev-parse", "main"), "top", func(in io.Reader) error { _, err := io.Copy(io.Discard, in); return err })
+	if registry.KindOf(err) != registry.TooLarge {
+		t.Errorf("%v", err)
+	}
+}
+
+// A Git that is ended takes its lock files along.
+func TestEndedInTime(t *testing.T) {
+	r := open(t)
+	work := filled(t, r, 1)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	stdin, hold := io.Pipe()
+	defer hold.Close()
+	cmd := r.command(ctx, r.path(1), "update-ref", "--stdin")
+	cmd.Stdin = stdin
+	go io.WriteString(hold, "start\ncreate refs/heads/new "+git(t, work, "rev-parse", "main")+"\nprepare\n")
+	lock := filepath.Join(r.path(1), "refs", "heads", "new.lock")
+	err := r.stream(ctx, cmd, func(out io.Reader) error {
+		said := make([]byte, 100)
+		for text := ""; !strings.Contains(text, "prepare: ok"); {
+			n, err := out.Read(said)
+			if text += string(said[:n]); err != nil {
+				return fmt.Errorf("%w after %q", err, text)
+			}
+		}
+		if _, err := os.Stat(lock); err != nil {
+			t.Errorf("there was no lock: %v", err)
+		}
+		cancel()
+		hold.CloseWithError(io.ErrUnexpectedEOF)
+		return nil
+	})
+	if err == nil {
+		t.Error("it was not ended")
+	}
+	if _, err := os.Stat(lock); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the lock has stayed: %v", err)
+	}
+}
+
+// Clients that Git waits for are not in the way of anything else, and others who wait for a repository not in that of another one.
+func TestPlaces(t *testing.T) {
+	r := open(t)
+	filled(t, r, 1)
+	for range cap(r.serving) {
+		r.serving <- struct{}{}
+	}
+	if state, err := r.State(t.Context(), 1); err != nil || len(state) != 4 {
+		t.Errorf("%v %v", state, err)
+	}
+	for range cap(r.working) {
+		r.working <- struct{}{}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := r.State(ctx, 1); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("one more Git than there are places: %v", err)
+	}
+	unlock, err := r.Lock(t.Context(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Lock(ctx, 1); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("locked twice: %v", err)
+	}
+	for project := range int64(200) {
+		if project == 1 {
+			continue
+		}
+		other, err := r.Lock(t.Context(), project)
+		if err != nil {
+			t.Fatal(err)
+		}
+		other()
+	}
+	unlock()
+	if again, err := r.Lock(t.Context(), 1); err != nil {
+		t.Error(err)
+	} else if again(); len(r.locks) > 0 {
+		t.Errorf("%d locks are kept", len(r.locks))
+	}
+}
+
+// What a client asks for is no pack, and has fewer bytes.
+func TestFetchTooLarge(t *testing.T) {
+	r := open(t)
+	filled(t, r, 1)
+	url := serve(t, r, 1<<30) + "/1.git/" + UploadPack
+	have := "0032have " + strings.Repeat("1", 40) + "\n"
+	answer, err := http.Post(url, "application/x-git-upload-pack-request", strings.NewReader(strings.Repeat(have, maxRequest/len(have)+1)))
+	if err != nil || answer.StatusCode != http.StatusBadRequest {
+		t.Errorf("%v %v", answer, err)
+	}
+	// Of one whose length nobody knows, no more is read.
+	endless := &repeating{text: have}
+	if answer, err = http.Post(url, "application/x-git-upload-pack-request", endless); err == nil {
+		answer.Body.Close()
+	}
+	if read := endless.read.Load(); read > 3*maxRequest {
+		t.Errorf("%d bytes were read", read)
+	}
+}
+
+// repeating is a text again and again, for a long time.
+type repeating struct {
+	text string
+	read atomic.Int64
+}
+
+func (r *repeating) Read(p []byte) (n int, err error) {
+	if r.read.Load() > 20*maxRequest {
+		return 0, io.EOF
+	}
+	for n+len(r.text) <= len(p) {
+		n += copy(p[n:], r.text)
+	}
+	r.read.Add(int64(n))
+	return n, nil
 }
 
 // A push that is too large leaves nothing behind.
@@ -265,6 +412,42 @@ func TestPushTooLarge(t *testing.T) {
 	})
 	if size > 50_000 {
 		t.Errorf("%d bytes stayed", size)
+	}
+}
+
+// What is left of a transfer that was cut off goes, and does not count.
+func TestLeftOver(t *testing.T) {
+	r := open(t)
+	filled(t, r, 1)
+	if err := r.Make(t.Context(), 2); err != nil {
+		t.Fatal(err)
+	}
+	left, fresh := filepath.Join(r.path(2), "objects", "pack", "tmp_pack_left"), filepath.Join(r.path(2), "objects", "pack", "tmp_pack_new")
+	quarantine := filepath.Join(r.path(2), "objects", "tmp_objdir-incoming-x", "pack")
+	if err := os.MkdirAll(quarantine, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range []string{left, fresh} {
+		if err := os.WriteFile(file, make([]byte, 100_000), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := r.Fetch(t.Context(), 2, Remote{URL: serve(t, r, 1<<30) + "/1.git", Local: true, MaxSize: 50_000}); err != nil {
+		t.Error(err)
+	}
+	old := time.Now().Add(-25 * time.Hour)
+	for _, path := range []string{left, filepath.Dir(quarantine)} {
+		if err := os.Chtimes(path, old, old); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := r.Tidy(t.Context(), 2); err != nil {
+		t.Error(err)
+	}
+	for path, stays := range map[string]bool{left: false, quarantine: false, fresh: true} {
+		if _, err := os.Stat(path); (err == nil) != stays {
+			t.Errorf("%s: %v", path, err)
+		}
 	}
 }
 
@@ -356,9 +539,54 @@ func TestWithoutGit(t *testing.T) {
 	}
 }
 
+// A Git that does not heed where a fetch may lead is none.
+func TestOldGit(t *testing.T) {
+	for said, want := range map[string]bool{"git version 2.39.5 (Apple Git-154)": true, "git version 2.38.0.windows.1": true, "git version 3.0": true, "git version 2.37.9": false, "git version 1.99": false, "GNU bash": false} {
+		folder := t.TempDir()
+		if err := os.WriteFile(filepath.Join(folder, "git"), []byte("#!/bin/sh\necho '"+said+"'\n"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		t.Setenv("PATH", folder)
+		r, err := Open(t.TempDir())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Ready(); (err == nil) != want {
+			t.Errorf("%s: %v", said, err)
+		}
+	}
+}
+
+// Hosts that curl would take for addresses, or for another name than the one that was looked up.
+func TestParseRemote(t *testing.T) {
+	for text, want := range map[string]bool{"https://git.example.com/a.git": true, "http://127.0.0.1:8080/a": true, "http://[::1]/a": true, "https://1.example.com/a": true, "https://a_b.example/": true,
+		"http://127.1/a": false, "http://2130706433/a": false, "http://0x7f000001/a": false, "http://0X7F.0.0.0x1/a": false, "http://0177.0.0.01/a": false, "http://127.0.0.1./a": false, "https://git.example.com./a": false} {
+		if _, err := ParseRemote(text); (err == nil) != want {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
+
+func TestPinned(t *testing.T) {
+	for remote, want := range map[string]string{"https://git.example.com/a": "[[http.curloptResolve git.example.com:443:[2606::1]]]", "http://git.example.com/a": "[[http.curloptResolve git.example.com:80:[2606::1]]]",
+		"http://git.example.com:8080/a": "[[http.curloptResolve git.example.com:8080:[2606::1]]]", "http://[2606::1]:8080/a": "[]", "https://192.0.2.1/a": "[]"} {
+		u, err := ParseRemote(remote)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := fmt.Sprint(pinned(u, netip.MustParseAddr("2606::1"))); got != want {
+			t.Errorf("%s: %s", remote, got)
+		}
+	}
+	u, _ := ParseRemote("https://git.example.com/a") // a good one
+	if got := fmt.Sprint(pinned(u, netip.MustParseAddr("192.0.2.1"))); got != "[[http.curloptResolve git.example.com:443:192.0.2.1]]" {
+		t.Error(got)
+	}
+}
+
 func TestPublic(t *testing.T) {
 	for text, want := range map[string]bool{"93.184.216.34": true, "2606:2800:220:1::1": true, "127.0.0.1": false, "10.1.2.3": false, "172.16.0.1": false, "192.168.1.1": false, "169.254.169.254": false, "0.0.0.0": false,
-		"100.64.0.1": false, "::1": false, "fe80::1": false, "fd00::1": false, "224.0.0.1": false, "255.255.255.255": false, "198.18.0.1": false, "64:ff9b::a00:1": false, "2001:db8::1": false} {
+		"100.64.0.1": false, "::1": false, "fe80::1": false, "fd00::1": false, "224.0.0.1": false, "255.255.255.255": false, "198.18.0.1": false, "64:ff9b::a00:1": false, "2001:db8::1": false, "::7f00:1": false, "fec0::1": false, "3fff::1": false} {
 		if got := public(netip.MustParseAddr(text)); got != want {
 			t.Errorf("%s: %t", text, got)
 		}
@@ -401,6 +629,162 @@ func FuzzParseRemote(f *testing.F) {
 		}
 		if u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.User != nil || !strings.HasPrefix(u.String(), u.Scheme+"://") || strings.ContainsAny(u.String(), " \n\x00") || strings.HasPrefix(u.Hostname(), "-") {
 			t.Errorf("%q passes as %q", text, u)
+		}
+	})
+}
+
+// What was to follow a change of a process that is gone is found by another one.
+func TestNotes(t *testing.T) {
+	r := open(t)
+	filled(t, r, 7)
+	other, err := Open(r.folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := func(r *Repos) (notes []*Note) {
+		t.Helper()
+		err := r.Noted(func(n *Note) error { notes = append(notes, n); return nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		return notes
+	}
+	note, err := r.Note(t.Context(), 7, nil, []byte("ann"))
+	if err != nil || len(note.Before) != 4 {
+		t.Fatalf("%+v %v", note, err)
+	}
+	none, err := r.Note(t.Context(), 8, nil, nil) // of a project without a repository
+	if err != nil || len(none.Before) != 0 {
+		t.Fatalf("%+v %v", none, err)
+	}
+	if notes := found(other); notes != nil {
+		t.Errorf("while somebody is at work: %+v", notes)
+	}
+	note.Leave()
+	notes := found(other)
+	if len(notes) != 1 || notes[0].Project != 7 || string(notes[0].By) != "ann" || !maps.Equal(notes[0].Before, note.Before) {
+		t.Fatalf("%+v", notes)
+	}
+	if again := found(r); again != nil {
+		t.Errorf("twice: %+v", again)
+	}
+	for _, n := range []*Note{notes[0], none} {
+		if err := n.Done(); err != nil {
+			t.Error(err)
+		}
+	}
+	if notes := found(other); notes != nil {
+		t.Errorf("afterwards: %+v", notes)
+	}
+	// One that was cut off while it was written was of a change that had not begun; nobody takes it for a whole one.
+	half := filepath.Join(r.folder, "new-half")
+	if err := os.WriteFile(half, []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	old := time.Now().Add(-2 * time.Hour)
+	if err := errors.Join(os.Chtimes(half, old, old), r.Sweep()); err != nil || len(found(r)) > 0 {
+		t.Error(err)
+	}
+	left, err := os.ReadDir(r.folder)
+	if err != nil || len(left) != 1 {
+		t.Errorf("%v %v", left, err)
+	}
+	// Where nothing can be written nothing changes.
+	nowhere, err := Open(filepath.Join(r.path(7), "HEAD"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if note, err := nowhere.Note(t.Context(), 7, nil, nil); err == nil {
+		t.Errorf("%+v", note)
+	}
+}
+
+// What others do to a repository at the same time is not taken for what was asked for.
+func TestAsked(t *testing.T) {
+	r := open(t)
+	filled(t, r, 7)
+	asked := Asked{"refs/tags/v1": "", "refs/tags/v2": "another", "refs/heads/main": "to", "refs/heads/new": AnyObject, "refs/heads/none": AnyObject}
+	note, err := r.Note(t.Context(), 7, asked, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer note.Done()
+	if names := slices.Sorted(maps.Keys(note.Before)); !slices.Equal(names, []string{"refs/heads/main", "refs/tags/v1", "refs/tags/v2"}) {
+		t.Errorf("noted %v", names)
+	}
+	before, now := note.Changed(State{"refs/heads/main": "to", "refs/tags/v2": "moved", "refs/heads/new": "x", "refs/heads/topic/a": "moved", "refs/tags/others": "y"})
+	if got := fmt.Sprint(now.Changes(before)); got != "[{refs/heads/ main} {refs/heads/ new}]" {
+		t.Errorf("changes %s", got)
+	}
+	if _, there := before["refs/tags/v1"]; !there || len(before) != 2 {
+		t.Errorf("before %v", before)
+	}
+}
+
+// pushBody is the beginning of the body of a push.
+func pushBody(lines ...string) string {
+	text := ""
+	for _, line := range lines {
+		text += fmt.Sprintf("%04x%s", len(line)+4, line)
+	}
+	return text + "0000"
+}
+
+func TestReadPush(t *testing.T) {
+	a, b, zero := strings.Repeat("a", 40), strings.Repeat("b", 64), strings.Repeat("0", 40)
+	good := pushBody(zero+" "+a+" refs/tags/v1\x00 report-status\n", a+" "+zero+" refs/heads/gone", "shallow "+a, zero+" "+b+" refs/heads/with space") + "0008"
+	var zipped bytes.Buffer
+	z := gzip.NewWriter(&zipped)
+	io.WriteString(z, good)
+	z.Close()
+	for what, row := range map[string]struct {
+		body, encoding string
+		want           Asked // nil: none
+	}{
+		"a push":                 {good, "", Asked{"refs/tags/v1": a, "refs/heads/gone": "", "refs/heads/with space": b}},
+		"one that is compressed": {zipped.String(), "gzip", Asked{"refs/tags/v1": a, "refs/heads/gone": "", "refs/heads/with space": b}},
+		"of nothing":             {"0000", "", Asked{}},
+		"nothing":                {"", "", Asked{}},
+		"no compressed one":      {good, "gzip", nil},
+		"no length":              {"xyz1", "", nil},
+		"a length alone":         {"0004", "", nil},
+		"cut off":                {good[:20], "", nil},
+		"no end":                 {good[:len(good)-8], "", nil},
+		"no commit":              {pushBody("HEAD " + a + " refs/heads/x"), "", nil},
+		"no name":                {pushBody(zero + " " + a + " "), "", nil},
+		"a signed one":           {pushBody("push-cert\x00"), "", nil},
+	} {
+		q := httptest.NewRequest("POST", "/", strings.NewReader(row.body))
+		q.Header.Set("Content-Encoding", row.encoding)
+		got, err := ReadPush(q)
+		if (err != nil) != (row.want == nil) || !maps.Equal(got, row.want) || err != nil && registry.KindOf(err) != registry.Invalid {
+			t.Errorf("%s: %v, %v", what, got, err)
+		}
+		if body, err := io.ReadAll(q.Body); row.want != nil && (err != nil || len(row.want) > 0 && string(body) != good) {
+			t.Errorf("%s: the body is %q afterwards, %v", what, body, err)
+		}
+	}
+	line := strings.TrimSuffix(pushBody(zero+" "+a+" refs/tags/v1"), "0000")
+	q := httptest.NewRequest("POST", "/", strings.NewReader(strings.Repeat(line, maxRequest/len(line)+2)))
+	if _, err := ReadPush(q); registry.KindOf(err) != registry.TooLarge {
+		t.Errorf("an endless one: %v", err)
+	}
+}
+
+// FuzzReadPush: nothing that is sent takes much, and what is read is a push.
+func FuzzReadPush(f *testing.F) {
+	f.Add([]byte(pushBody(strings.Repeat("0", 40) + " " + strings.Repeat("a", 40) + " refs/tags/v1\x00caps")))
+	f.Add([]byte("0000"))
+	f.Add([]byte("ffff"))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		asked, err := readCommands(bytes.NewReader(body))
+		if err == nil && len(body) > 0 && len(asked) == 0 && !bytes.Contains(body, []byte("0000")) {
+			t.Errorf("%q was taken", body)
+		}
+		for ref, object := range asked {
+			if ref == "" || object != "" && !ValidCommit(object) {
+				t.Errorf("%q is to be %q", ref, object)
+			}
 		}
 	})
 }

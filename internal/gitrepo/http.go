@@ -18,20 +18,24 @@ const (
 	ReceivePack = "git-receive-pack" // to push
 )
 
-// pushOverhead is what a push has besides its pack: names of refs, capabilities.
-const pushOverhead = 8 << 20
+// maxRequest is how many bytes a request has besides a pack: names of refs, commits that a client wants and has.
+const maxRequest = 8 << 20
 
 // Serve answers a request of the smart HTTP protocol, which the caller has authorized: Git's own http-backend does. rest is
-// "info/refs", UploadPack or ReceivePack; user is who asks, for Git to name. A push has maxPush bytes at most. The error
+// "info/refs", UploadPack or ReceivePack; user is who asks, for Git to name. The pack of a push has maxPush bytes at most. The error
 // is of what was not begun, and nothing is written then.
 func (r *Repos) Serve(w http.ResponseWriter, request *http.Request, project int64, rest, user string, maxPush int64) error {
-	if request.ContentLength > maxPush+pushOverhead {
-		return registry.Errorf(registry.TooLarge, "a push has %d bytes at most", maxPush)
+	most := int64(maxRequest)
+	if rest == ReceivePack {
+		most += maxPush
+	}
+	if request.ContentLength > most {
+		return registry.Errorf(registry.TooLarge, "%s has %d bytes at most", rest, most)
 	}
 	if err := r.Make(request.Context(), project); err != nil {
 		return err
 	}
-	release, err := r.slot(request.Context())
+	release, err := place(request.Context(), r.serving)
 	if err != nil {
 		return err
 	}
@@ -49,7 +53,10 @@ func (r *Repos) Serve(w http.ResponseWriter, request *http.Request, project int6
 		}
 	}
 	if request.Method == http.MethodPost {
-		inner.Body = io.NopCloser(&limited{request.Body, maxPush + pushOverhead})
+		inner.Body = io.NopCloser(&limited{request.Body, most})
+		if inner.ContentLength > 0 {
+			inner.ContentLength = -1 // Git that is told a length asks again and again for what a client that hung up did not send
+		}
 	}
 	env := append(r.environment([2]string{"receive.maxInputSize", strconv.FormatInt(maxPush, 10)}),
 		"GIT_PROJECT_ROOT="+r.folder, "GIT_HTTP_EXPORT_ALL=1", "REMOTE_USER="+user)
@@ -79,7 +86,7 @@ type limited struct {
 func (l *limited) Read(p []byte) (int, error) {
 	n, err := l.Reader.Read(p)
 	if l.left -= int64(n); l.left < 0 {
-		return 0, registry.Errorf(registry.TooLarge, "the push is too large")
+		return 0, registry.Errorf(registry.TooLarge, "the request is too large")
 	}
 	return n, err
 }

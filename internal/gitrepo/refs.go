@@ -59,7 +59,7 @@ func (r *Repos) eachRef(ctx context.Context, project int64, fields, arguments []
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	args := append([]string{"for-each-ref", "--format=" + strings.Join(fields, "%00") + "%00"}, arguments...)
-	return r.stream(r.command(ctx, r.path(project), args...), func(out io.Reader) error {
+	return r.stream(ctx, r.command(ctx, r.path(project), args...), func(out io.Reader) error {
 		return eachRecord(out, len(fields), func(record []string) error {
 			record[0] = strings.TrimPrefix(record[0], "\n") // of the line before
 			return yield(record)
@@ -246,7 +246,7 @@ func (r *Repos) commits(ctx context.Context, project int64, ids []string) (map[s
 		"--format=%H%x00%P%x00%an%x00%ae%x00%at%x00%cn%x00%ce%x00%ct%x00%s%x00%B")
 	cmd.Stdin = strings.NewReader(strings.Join(ids, "\n") + "\n")
 	known := map[string]*Commit{}
-	err := r.stream(cmd, func(out io.Reader) error {
+	err := r.stream(ctx, cmd, func(out io.Reader) error {
 		return eachRecord(out, 10, func(f []string) error {
 			sign := func(name, email, at string) Signature {
 				seconds, _ := strconv.ParseInt(at, 10, 64) // one that Git cannot read is 1970
@@ -291,7 +291,7 @@ func (r *Repos) resolve(ctx context.Context, project int64, name string) (*Commi
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	out, err := r.output(r.command(ctx, r.path(project), "rev-parse", "--verify", "--quiet", "--end-of-options", name+"^{commit}"), 1<<10)
+	out, err := r.output(ctx, r.command(ctx, r.path(project), "rev-parse", "--verify", "--quiet", "--end-of-options", name+"^{commit}"), 1<<10)
 	if exitCode(err) == 1 || exitCode(err) == 128 && strings.Contains(err.Error(), "expected commit type") {
 		return nil, errNoRef
 	}
@@ -311,7 +311,7 @@ func (r *Repos) resolve(ctx context.Context, project int64, name string) (*Commi
 func (r *Repos) File(ctx context.Context, project int64, commit, path string, most int64) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	text, err := r.output(r.command(ctx, r.path(project), "cat-file", "blob", commit+":"+path), most)
+	text, err := r.output(ctx, r.command(ctx, r.path(project), "cat-file", "blob", commit+":"+path), most)
 	if exitCode(err) == 128 {
 		return nil, errNoRef
 	}
@@ -319,16 +319,16 @@ func (r *Repos) File(ctx context.Context, project int64, commit, path string, mo
 }
 
 // Archive lets read have the zip archive of a commit (git-archive), with all below the folder prefix. export-ignore and
-// export-subst of the commit's .gitattributes count. What read made of it is good only when Archive returns nil.
+// export-subst of the commit's .gitattributes count. What read made of it is good only when Archive returns nil. It returns TooLarge when
+// making it takes too much memory or time.
 func (r *Repos) Archive(ctx context.Context, project int64, commit, prefix string, read func(io.Reader) error) error {
-	release, err := r.slot(ctx)
-	if err != nil {
-		return err
-	}
-	defer release()
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	return r.stream(r.command(ctx, r.path(project), "archive", "--format=zip", "--prefix="+prefix+"/", commit), read)
+	err := r.stream(ctx, r.command(ctx, r.path(project), "archive", "--format=zip", "--prefix="+prefix+"/", commit), read)
+	if err != nil && (errors.Is(ctx.Err(), context.DeadlineExceeded) || strings.Contains(err.Error(), "attempting to allocate")) {
+		return registry.Errorf(registry.TooLarge, "it takes too much to make the archive of this commit")
+	}
+	return err
 }
 
 // Head is the branch that a clone checks out, "" when there is no such branch yet.
@@ -340,7 +340,7 @@ func (r *Repos) Head(project int64) string {
 	if err != nil || !ok || !isBranch {
 		return ""
 	}
-	if _, err := os.Stat(filepath.Join(folder, filepath.FromSlash(ref))); err == nil {
+	if info, err := os.Stat(filepath.Join(folder, filepath.FromSlash(ref))); err == nil && info.Mode().IsRegular() { // a folder is of branches below that name
 		return name
 	}
 	packed, _ := os.ReadFile(filepath.Join(folder, "packed-refs")) // without one it is not there
@@ -368,7 +368,7 @@ func (r *Repos) FindHead(ctx context.Context, project int64, state State) error 
 			break
 		}
 	}
-	return r.run(r.command(ctx, r.path(project), "symbolic-ref", "HEAD", head))
+	return r.run(ctx, r.command(ctx, r.path(project), "symbolic-ref", "HEAD", head))
 }
 
 // Create makes a branch or tag at a commit. message makes an annotated tag, by somebody. It returns Conflict when the name
@@ -388,7 +388,7 @@ func (r *Repos) Create(ctx context.Context, project int64, kind Kind, name, comm
 		cmd := r.command(ctx, r.path(project), "mktag")
 		cmd.Stdin = strings.NewReader("object " + commit + "\ntype commit\ntag " + name + "\ntagger " + clean(by.Name) + " <" + clean(by.Email) + "> " +
 			strconv.FormatInt(by.At.Unix(), 10) + " +0000\n\n" + strings.TrimRight(message, "\n") + "\n")
-		out, err := r.output(cmd, 1<<10)
+		out, err := r.output(ctx, cmd, 1<<10)
 		if err != nil {
 			return err
 		}
@@ -406,12 +406,12 @@ func (r *Repos) Delete(ctx context.Context, project int64, kind Kind, name strin
 	if err != nil {
 		return err
 	}
-	return r.run(r.command(ctx, r.path(project), "update-ref", "--no-deref", "-d", string(kind)+name, found.Target))
+	return r.run(ctx, r.command(ctx, r.path(project), "update-ref", "--no-deref", "-d", string(kind)+name, found.Target))
 }
 
 // update moves a ref from one object to another.
 func (r *Repos) update(ctx context.Context, project int64, ref, to, from string) error {
-	err := r.run(r.command(ctx, r.path(project), "update-ref", "--no-deref", ref, to, from))
+	err := r.run(ctx, r.command(ctx, r.path(project), "update-ref", "--no-deref", ref, to, from))
 	if exitCode(err) == 128 && strings.Contains(err.Error(), "cannot lock ref") {
 		return registry.Errorf(registry.Conflict, "%s already exists", ref)
 	}
@@ -430,7 +430,7 @@ func (r *Repos) Grown(project int64) {
 func (r *Repos) Grows() <-chan int64 { return r.tidying }
 
 // Tidy packs a repository when there is enough to pack (git-gc). Nothing is thrown away: what a branch has left a lock file may
-// still name.
+// still name. But what somebody has begun to send a day ago, and never ended, goes: a machine that lost its power leaves such.
 func (r *Repos) Tidy(ctx context.Context, project int64) (err error) {
 	if !r.Has(project) {
 		return nil
@@ -441,5 +441,14 @@ func (r *Repos) Tidy(ctx context.Context, project int64) (err error) {
 	defer cancel()
 	cmd := r.command(ctx, r.path(project), "-c", "gc.auto=2000", "-c", "gc.autoPackLimit=40", "-c", "gc.cruftPacks=true", "-c", "gc.pruneExpire=never",
 		"-c", "gc.autoDetach=false", "gc", "--auto", "--quiet")
-	return r.run(cmd)
+	err = r.run(ctx, cmd)
+	for _, pattern := range []string{"objects/tmp_*", "objects/pack/tmp_*"} {
+		begun, _ := filepath.Glob(filepath.Join(globSafe(r.path(project)), filepath.FromSlash(pattern))) // the pattern is a good one
+		for _, path := range begun {
+			if info, statErr := os.Stat(path); statErr == nil && time.Since(info.ModTime()) > 24*time.Hour {
+				err = errors.Join(err, os.RemoveAll(path))
+			}
+		}
+	}
+	return err
 }

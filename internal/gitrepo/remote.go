@@ -1,6 +1,7 @@
 package gitrepo
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -34,7 +35,7 @@ func ParseRemote(text string) (*url.URL, error) {
 		return nil, registry.Errorf(registry.Invalid, "is not a valid URL")
 	case u.Scheme != "http" && u.Scheme != "https", u.Opaque != "":
 		return nil, registry.Errorf(registry.Invalid, "must begin with http:// or https://")
-	case !hostName.MatchString(u.Hostname()) && net.ParseIP(u.Hostname()) == nil:
+	case net.ParseIP(u.Hostname()) == nil && (!hostName.MatchString(u.Hostname()) || numericHost.MatchString(u.Hostname())):
 		return nil, registry.Errorf(registry.Invalid, "has no valid host")
 	case u.User != nil:
 		return nil, registry.Errorf(registry.Invalid, "must not hold a user or password; these are parameters of their own")
@@ -44,7 +45,12 @@ func ParseRemote(text string) (*url.URL, error) {
 	return u, nil
 }
 
-var hostName = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?\.?$`)
+var (
+	// Without a dot at the end, which some take off: then the address that was looked at is that of another name.
+	hostName = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?$`)
+	// Names that curl reads as addresses: "127.1", "0x7f000001".
+	numericHost = regexp.MustCompile(`(?i)(^|\.)([0-9]+|0x[0-9a-f]*)$`)
+)
 
 // FetchTime is how long a fetch may take.
 const FetchTime = 30 * time.Minute
@@ -65,29 +71,16 @@ func (r *Repos) Fetch(ctx context.Context, project int64, remote Remote) error {
 	if err := r.Make(ctx, project); err != nil {
 		return err
 	}
-	release, err := r.slot(ctx)
-	if err != nil {
-		return err
-	}
-	defer release()
-	port := u.Port()
-	if port == "" {
-		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
-	}
-	if address.Is6() {
-		port += ":[" + address.String() + "]"
-	} else {
-		port += ":" + address.String()
-	}
-	// The address that was looked at is the one that is asked, whatever the name leads to by then.
-	settings := [][2]string{{"http.curloptResolve", u.Hostname() + ":" + port}}
+	settings := pinned(u, address)
 	if remote.User != "" || remote.Password != "" {
 		// In the environment, since everybody on the machine sees arguments.
 		basic := base64.StdEncoding.EncodeToString([]byte(remote.User + ":" + remote.Password))
 		settings = append(settings, [2]string{"http.extraHeader", "Authorization: Basic " + basic})
 	}
 	path := r.path(project)
-	cmd := r.command(ctx, path, "fetch", "--quiet", "--prune", "--force", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head", "--no-auto-maintenance",
+	fetching, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	cmd := r.command(fetching, path, "fetch", "--quiet", "--prune", "--force", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head", "--no-auto-maintenance",
 		"--", u.String(), "+"+string(Branch)+"*:"+string(Branch)+"*", "+"+string(Tag)+"*:"+string(Tag)+"*")
 	cmd.Env = append(r.environment(settings...), "GIT_DIR="+path)
 	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"} { // where the way out is a proxy, it is the proxy's to resolve names
@@ -97,41 +90,48 @@ func (r *Repos) Fetch(ctx context.Context, project int64, remote Remote) error {
 			}
 		}
 	}
-	var grown bool
-	watch, stop := context.WithCancel(ctx)
-	watched := make(chan struct{})
+	left := incoming(path) // by another one that was cut off
 	go func() {
-		defer close(watched)
 		tick := time.NewTicker(100 * time.Millisecond)
 		defer tick.Stop()
-		for !grown {
+		for {
 			select {
-			case <-watch.Done():
+			case <-fetching.Done():
 				return
 			case <-tick.C:
-				if grown = incoming(path) > remote.MaxSize; grown {
-					cmd.Cancel()
+				if incoming(path)-left > remote.MaxSize {
+					end(registry.Errorf(registry.TooLarge, "the remote has more than %d bytes", remote.MaxSize))
 				}
 			}
 		}
 	}()
-	err = r.run(cmd)
-	stop()
-	<-watched
-	if err == nil {
+	if err = r.run(fetching, cmd); err == nil {
 		return nil
 	}
 	r.dropIncoming(path)
 	var failed *gitError
 	switch {
-	case grown:
-		return registry.Errorf(registry.TooLarge, "the remote has more than %d bytes", remote.MaxSize)
+	case registry.KindOf(context.Cause(fetching)) == registry.TooLarge:
+		return context.Cause(fetching)
 	case ctx.Err() != nil:
 		return registry.Errorf(registry.Unavailable, "the remote did not answer in time")
 	case errors.As(err, &failed):
 		return &registry.Error{Kind: registry.Unavailable, Message: lastLine(failed.stderr), Err: err}
 	}
 	return err
+}
+
+// pinned lets Git ask a host at the address that was looked at, whatever its name leads to by then. An address stands for itself.
+func pinned(u *url.URL, address netip.Addr) [][2]string {
+	if net.ParseIP(u.Hostname()) != nil {
+		return nil
+	}
+	port := cmp.Or(u.Port(), map[string]string{"http": "80", "https": "443"}[u.Scheme])
+	text := address.String()
+	if address.Is6() {
+		text = "[" + text + "]"
+	}
+	return [][2]string{{"http.curloptResolve", u.Hostname() + ":" + port + ":" + text}}
 }
 
 // lastLine is what Git complained of, in a line.
@@ -191,7 +191,7 @@ func resolveHost(ctx context.Context, host string, local bool) (netip.Addr, erro
 // special are the networks besides those that netip knows which are nobody's on the Internet (IANA's registries).
 var special = func() (all []netip.Prefix) {
 	for _, text := range []string{"0.0.0.0/8", "100.64.0.0/10", "192.0.0.0/24", "192.0.2.0/24", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "240.0.0.0/4",
-		"64:ff9b::/96", "64:ff9b:1::/48", "100::/64", "2001::/23", "2001:db8::/32", "2002::/16"} {
+		"::/96", "fec0::/10", "3fff::/20", "64:ff9b::/96", "64:ff9b:1::/48", "100::/64", "2001::/23", "2001:db8::/32", "2002::/16"} {
 		all = append(all, netip.MustParsePrefix(text))
 	}
 	return all

@@ -324,6 +324,7 @@ func point(ctx context.Context, tx Tx, p *Publication, policy *Policy, most int6
 	if existing.Version != p.Package.Version { // a tag beside that one, and not the same
 		return false, Errorf(Conflict, "Version is the same as %s, which is there already", existing.Version)
 	}
+	words := p.Package.Words
 	p.Package = *existing
 	newest, had, err := tx.PageFiles(existing.ID, "id", true, 1, 0)
 	if err != nil {
@@ -363,7 +364,7 @@ func point(ctx context.Context, tx Tx, p *Publication, policy *Policy, most int6
 			}
 		}
 	}
-	return true, nil
+	return true, tx.SetWords(existing.ID, existing.Name, words)
 }
 
 // errSame rolls a publish back that would change nothing.

@@ -98,6 +98,8 @@ type Tx interface {
 	// that is below it. What holds none may be missing.
 	ProjectSizes(ids []int64) (map[int64]int64, error)
 	GroupSizes(ids []int64) (map[int64]int64, error)
+	// EachProjectBelow tells the projects in and below groups, by their ids.
+	EachProjectBelow(groups []int64, yield func(group, project int64)) error
 
 	// LargestProjects are the projects below a group, or the one of an id, with the most bytes of files, and the sum of all of them.
 	LargestProjects(group *Group, project int64, limit int) ([]ProjectSize, error)
@@ -201,6 +203,9 @@ type Tx interface {
 	// SetLatest says which package an entry shows as its latest version, and so by which words it is found; 0: none. listed
 	// is what its listed versions are.
 	SetLatest(entry, pkg int64, listed Kinds) error
+	// SetWords says by which words a package is found besides its name; its entry is found by them from the next SetLatest on. It returns
+	// NotFound when the package does not exist.
+	SetWords(pkg int64, name, words string) error
 	// SetNeeds says on which names the latest version of an entry depends.
 	SetNeeds(entry int64, t Type, names []string) error
 	// Dependents lists entries whose latest version depends on a name, by name, and their total number: those with a listed version, of

@@ -85,7 +85,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 		writeJSON(w, http.StatusBadRequest, map[string]string{"error": err.Error()})
 		return
 	}
-	if escaped, ok := git.Escape(r.URL.EscapedPath()); ok {
+	if escaped, ok := git.Escape(r); ok {
 		inner := *r
 		inner.URL = &url.URL{Path: r.URL.Path, RawPath: escaped, RawQuery: r.URL.RawQuery}
 		s.mux.ServeHTTP(w, &inner)

@@ -204,14 +204,14 @@ func Over(ctx context.Context, config Config, store registry.Store, blobs regist
 	composerHandler := &composer.Handler{Finder: finder(registry.Composer), Documents: npmHandler.Documents, Repos: repos, MaxFile: config.MaxFile}
 	composerHandler.Routes(s.handle)
 	s.git = &git.Handler{Finder: finder(registry.Composer), Repos: repos, MaxPush: config.MaxPush, MirrorInterval: config.MirrorInterval, LocalMirrors: config.LocalMirrors,
-		Publish: func(ctx context.Context, project *registry.Project, by git.Publisher, changes []gitrepo.Change) {
-			composerHandler.Pushed(ctx, project, by.UserID, by.PipelineID, changes)
+		Publish: func(ctx context.Context, project *registry.Project, by git.Publisher, changes []gitrepo.Change) error {
+			return composerHandler.Pushed(ctx, project, by.UserID, by.PipelineID, changes)
 		}}
 	s.git.Routes(s.handle)
-	changed := func(ctx context.Context, project *registry.Project, user int64, before gitrepo.State) {
-		s.git.Changed(ctx, project, git.Publisher{UserID: user}, before)
+	change := func(ctx context.Context, project *registry.Project, user int64, asked gitrepo.Asked, change func() error) error {
+		return s.git.Change(ctx, project, git.Publisher{UserID: user}, asked, change)
 	}
-	api.New(reg, s.gate, repos, changed, s.BaseURL, config.Version, config.Revision).Routes(s.handleAPI)
+	api.New(reg, s.gate, repos, change, s.BaseURL, config.Version, config.Revision).Routes(s.handleAPI)
 	s.web = &web.Handler{Registry: reg, Gate: s.gate, API: s.api, BaseURL: s.BaseURL, Health: s.health, Version: strings.TrimSpace(config.Version + " " + config.Revision), Started: time.Now()}
 	s.web.Routes(s.handle)
 	s.operationRoutes()

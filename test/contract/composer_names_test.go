@@ -3,6 +3,9 @@ package contract
 import (
 	"fmt"
 	"maps"
+	"net"
+	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -216,6 +219,75 @@ func TestComposerProtected(t *testing.T) {
 	w.send(fromRef(p, w.root(), "tag=v1.0.0")).want(w, 201)
 }
 
+// What somebody pushes while another push goes on is not published on behalf of who pushes that one.
+func TestComposerProtectedMeanwhile(t *testing.T) {
+	w := own(t, harness.Config{})
+	p := w.open()
+	developer := w.member(p, harness.Developer)
+	lib := newLib()
+	w.protect(of(p), map[string]any{"package_name_pattern": lib, "package_type": "composer", "minimum_access_level_for_push": "maintainer"})
+	w.send(call{method: "PUT", path: settings(of(p)), as: w.root(), body: map[string]any{"composer_auto_publish": true}}).must(w, 200)
+	c := w.repository(p)
+	c.commit(map[string]string{"composer.json": manifestOf(lib, "")})
+	c.git("tag", "v1.0.0")
+	c.git("remote", "set-url", "origin", strings.Replace(c.git("remote", "get-url", "origin"), w.server.RootToken, developer.token, 1))
+
+	conn, err := net.Dial("tcp", strings.TrimPrefix(w.server.URL, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	command := strings.Repeat("0", 40) + " " + strings.Repeat("1", 40) + " refs/heads/other"
+	fmt.Fprintf(conn, "POST /%s.git/git-receive-pack HTTP/1.1\r\nHost: x\r\nPRIVATE-TOKEN: %s\r\nContent-Type: application/x-git-receive-pack-request\r\nContent-Length: 100000\r\n\r\n%04x%s0000",
+		p.PathWithNamespace, w.server.RootToken, len(command)+4, command)
+	noted := func(n int) func() bool {
+		return func() bool {
+			notes, err := filepath.Glob(filepath.Join(w.server.Data, "repositories", "note-*"))
+			return err == nil && len(notes) == n
+		}
+	}
+	eventually(w, "a push of root goes on", noted(1))
+	c.push()
+	eventually(w, "the developer's has ended", noted(1))
+	conn.Close()
+	eventually(w, "that of root has ended", noted(0))
+	if got := w.libVersions(p.composer(), lib, anonymous); got != nil {
+		t.Errorf("%v", got)
+	}
+	events := string(w.send(call{path: "/api/v4" + of(p) + "/audit_events", as: w.root()}).must(w, 200).body)
+	if n := strings.Count(events, "created tag v1.0.0"); n != 1 {
+		t.Errorf("the tag came %d times: %.3000s", n, events)
+	}
+	w.send(call{method: "GET", path: "/" + p.PathWithNamespace + ".git/info/refs?service=git-upload-pack"}).must(w, 200)
+}
+
+// Of racing creators of a tag one makes it, and it is one's deed.
+func TestTagRaces(t *testing.T) {
+	w := newWorld(t)
+	p := w.open()
+	c := w.repository(p)
+	c.commit(nil)
+	c.push()
+	path := "/api/v4" + of(p) + "/repository/tags"
+	for round := range 5 {
+		tag := fmt.Sprint("v", round)
+		made := 0
+		for _, a := range w.race(8, func(int) call {
+			return call{method: "POST", path: path, as: w.root(), body: map[string]any{"tag_name": tag, "ref": "main"}}
+		}) {
+			if a.status == 201 {
+				made++
+			} else if a.status != 400 {
+				t.Errorf("%d %s", a.status, a.body)
+			}
+		}
+		events := string(w.send(call{path: "/api/v4" + of(p) + "/audit_events?per_page=100", as: w.root()}).must(w, 200).body)
+		if n := strings.Count(events, "created tag "+tag); made != 1 || n != 1 {
+			t.Errorf("made %d times, in the audit log %d times", made, n)
+		}
+	}
+}
+
 // The repository of a project goes with it, and that of no other.
 func TestRepositoryRemoved(t *testing.T) {
 	w := own(t, harness.Config{Args: []string{"--deletion-delay", "0"}})
@@ -279,6 +351,34 @@ func TestMirrors(t *testing.T) {
 			w.send(call{method: "PUT", path: path, as: w.root(), body: map[string]any{"enabled": false}}).must(w, 200)
 			w.send(call{method: "POST", path: path, as: w.root()}).want(w, 400)
 		})
+	}
+}
+
+// A remote that does not answer keeps no other one waiting.
+func TestSlowMirror(t *testing.T) {
+	w := own(t, harness.Config{Args: []string{"--local-mirrors"}})
+	asked, end := make(chan struct{}, 10), make(chan struct{})
+	slow := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked <- struct{}{}; <-end }))
+	t.Cleanup(slow.Close)
+	t.Cleanup(func() { close(end) })
+	follow := func(remote string) (path string) {
+		path = "/api/v4" + of(w.open()) + "/mirror/pull"
+		w.send(call{method: "PUT", path: path, as: w.root(), body: map[string]any{"url": remote}}).must(w, 200)
+		return path
+	}
+	waits := follow(slow.URL + "/a.git")
+	<-asked
+	source := w.open()
+	c := w.repository(source)
+	c.commit(nil)
+	c.push()
+	path := follow(w.server.URL + "/" + source.PathWithNamespace + ".git")
+	status := func(path string) any {
+		return w.send(call{path: path, as: w.root()}).must(w, 200).object(w)["update_status"]
+	}
+	eventually(w, "the other one is fetched", func() bool { return status(path) == "finished" })
+	if got := status(waits); got != "started" {
+		t.Errorf("the slow one is %v", got)
 	}
 }
 

@@ -150,6 +150,7 @@ func TestComposerRefused(t *testing.T) {
 		{"a composer.json that is no JSON", zipped(member{"composer.json", "x"}), "", 422, message + `Could not parse`},
 		{"no version", libZip(lib, ""), "", 400, message + `Validation failed: Version can't be blank`},
 		{"a version that cannot be read", libZip(lib, "latest"), "", 400, message + `Validation failed: Version is invalid`},
+		{"a version that is not UTF-8", libZip(lib, ""), "?version=dev-%ff", 400, message + `Validation failed: Version is invalid`},
 		{"another version in the query", libZip(lib, "1.0.0"), "?version=1.0.1", 400, message + `Validation failed: Version is invalid`},
 		{"a name of another project", libZip(taken, "1.0.0"), "", 400, message + `Validation failed: Name is already taken by another project"}`},
 		{"a path that leads out", zipped(member{"composer.json", good}, member{"../evil", "x"}), "", 400, message + "Validation failed: the archive has a file whose path leads out of it"},
@@ -195,6 +196,16 @@ func TestComposerRefused(t *testing.T) {
 		t.Errorf("what was refused is visible: %v", got)
 	}
 	w.send(putZip(p, w.root(), whole)).must(w, 201).is(w, created)
+
+	// A project may be called as a part of Git's paths is.
+	info := w.group(harness.Public)
+	w.send(call{method: "PUT", path: "/api/v4" + info.path(), as: w.root(), body: map[string]any{"path": "info"}}).must(w, 200)
+	refs := w.project(info, harness.Public)
+	w.send(call{method: "PUT", path: "/api/v4" + of(refs), as: w.root(), body: map[string]any{"path": "refs"}}).must(w, 200)
+	if a := w.send(call{path: "/info/refs"}).want(w, 200); !strings.Contains(string(a.body), "<html") {
+		t.Errorf("%.300s", a.body)
+	}
+	w.send(call{path: "/info/refs.git/info/refs?service=git-upload-pack"}).want(w, 200)
 
 	// Other services, and files of the repository, are nobody's.
 	for path, status := range map[string]int{"/info/refs": 403, "/info/refs?service=git-upload-archive": 403, "/HEAD": 404, "/objects/info/packs": 404, "/config": 404, "/git-upload-archive": 404} {

@@ -220,6 +220,45 @@ func TestComposerDocuments(t *testing.T) {
 	})
 }
 
+// Who has a document that shows where a project was gets another one when the project, or a group above it, has moved.
+func TestComposerMovedPlaces(t *testing.T) {
+	w := newWorld(t)
+	g := w.group(harness.Public)
+	below := w.group(harness.Public, g)
+	type place struct {
+		project
+		lib, rename, modified string
+	}
+	places := []*place{{project: w.project(g, harness.Public)}, {project: w.project(below, harness.Public)}}
+	places[0].rename, places[1].rename = "/api/v4"+of(places[0].project), "/api/v4"+below.path()
+	second := func(header map[string]string) map[string]string {
+		header["User-Agent"] = "Composer/2.8.1 (Linux; 6.1; PHP 8.3; cURL 8.5)"
+		return header
+	}
+	for _, p := range places {
+		p.lib = newLib()
+		c := w.repository(p.project)
+		c.commit(map[string]string{"composer.json": manifestOf(p.lib, "")})
+		c.git("tag", "v1.0.0")
+		c.push()
+		w.send(fromRef(p.project, w.root(), "tag=v1.0.0")).must(w, 201)
+	}
+	for _, p := range places {
+		path := g.composer() + "/p2/" + p.lib + ".json"
+		eventually(w, "a time is told", func() bool {
+			p.modified = w.send(call{path: path, header: second(map[string]string{})}).must(w, 200).header.Get("Last-Modified")
+			return p.modified != ""
+		})
+		w.send(call{path: path, header: second(map[string]string{"If-Modified-Since": p.modified})}).want(w, 304)
+		renamed := "r" + harness.Random()[:12]
+		w.send(call{method: "PUT", path: p.rename, as: w.root(), body: map[string]any{"path": renamed}}).must(w, 200)
+		a := w.send(call{path: path, header: second(map[string]string{"If-Modified-Since": p.modified})}).want(w, 200)
+		if !strings.Contains(string(a.body), "/"+renamed) {
+			t.Errorf("%s", a.body)
+		}
+	}
+}
+
 func sha256Of(content []byte) string {
 	sum := sha256.Sum256(content)
 	return hex.EncodeToString(sum[:])

@@ -96,3 +96,27 @@ func TestHalfOpenUploads(t *testing.T) {
 		t.Errorf("readiness: %v, %v", a, err)
 	}
 }
+
+// A push to a repository is an upload.
+func TestHalfOpenPush(t *testing.T) {
+	w := own(t, harness.Config{Args: []string{"--max-client-uploads", "1"}})
+	p := w.open()
+	conn, err := net.Dial("tcp", strings.TrimPrefix(w.server.URL, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprintf(conn, "POST /%s.git/git-receive-pack HTTP/1.1\r\nHost: x\r\nPRIVATE-TOKEN: %s\r\nContent-Type: application/x-git-receive-pack-request\r\nContent-Length: 100000\r\n\r\n00",
+		p.PathWithNamespace, w.server.RootToken)
+	eventually(w, "the push has begun", func() bool { // before anything else takes its place
+		a, err := w.server.Do("GET", "/metrics", w.server.RootToken, nil)
+		return err == nil && strings.Contains(string(a.Body), "packhouse_http_requests_in_flight 2\n")
+	})
+	eventually(w, "the push counts", func() bool {
+		return w.send(putZip(p, w.root(), libZip(newLib(), "1.0.0"))).status == http.StatusTooManyRequests
+	})
+	conn.Close()
+	eventually(w, "it has ended", func() bool {
+		return w.send(putZip(p, w.root(), libZip(newLib(), "1.0.0"))).status == http.StatusCreated
+	})
+}

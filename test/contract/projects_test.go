@@ -186,6 +186,37 @@ func TestProjectLists(t *testing.T) {
 			w.Errorf("to nobody: %s", a.body)
 		}
 	})
+	w.sub("statistics count repositories", func(w *world) {
+		above := w.group(harness.Public)
+		p, q := w.project(w.group(harness.Public, above), harness.Public), w.project(above, harness.Public)
+		statistics := func(thing any) (packages, repository float64) {
+			all := w.ask(w.root(), "GET", of(thing)+"?statistics=true").must(w, 200).object(w)["statistics"].(map[string]any)
+			packages, repository = all["packages_size"].(float64), all["repository_size"].(float64)
+			if all["storage_size"] != packages+repository {
+				w.Errorf("%v", all)
+			}
+			return packages, repository
+		}
+		if _, size := statistics(p); size != 0 {
+			w.Errorf("no repository has %v bytes", size)
+		}
+		w.lib(p, newLib(), "1.0.0")
+		c := w.repository(p)
+		for round, least := range []float64{100_000, 200_000} {
+			c.commit(map[string]string{fmt.Sprint("noise", round): string(noise(200_000)[100_000*round:][:100_000])})
+			c.push()
+			packages, size := statistics(p)
+			if packages == 0 || size < least || size > least+100_000 {
+				w.Errorf("packages %v, repository %v", packages, size)
+			}
+			if all, sum := statistics(above); all != packages || sum != size {
+				w.Errorf("the group has %v and %v, the project %v and %v", all, sum, packages, size)
+			}
+		}
+		if _, size := statistics(q); size != 0 {
+			w.Errorf("another project has %v bytes", size)
+		}
+	})
 	w.sub("statistics are for reporters", func(w *world) {
 		for as, want := range map[credential]bool{w.member(open, harness.Reporter).as(): true, w.member(open, harness.Guest).as(): false, stranger.as(): false, anonymous: false, w.root(): true} {
 			for _, path := range []string{of(open) + "?statistics=true", of(top) + "/projects?statistics=true&visibility=public"} {

@@ -91,6 +91,7 @@ func testMoves(t *testing.T, s *store) {
 	lower2 := s.project(beside.ID, "p")
 
 	before := s.accessRevision()
+	time.Sleep(2 * time.Millisecond) // times count in milliseconds
 	must(t, s.saveGroup(low.ID, func(g *registry.Group) {
 		g.ParentID, g.Path, g.Name, g.Visibility = b.ID, "Moved", "M", registry.Internal
 	}))
@@ -101,6 +102,9 @@ func testMoves(t *testing.T, s *store) {
 		[]any{s.groupNow(low.ID).FullPath, s.groupNow(low.ID).Lineage, s.groupNow(low.ID).Name, s.groupNow(low.ID).Visibility, s.groupNow(low.ID).ParentID})
 	same(t, "group below", []any{"b_c/Moved/lower", []int64{b.ID, low.ID, lower.ID}}, []any{s.groupNow(lower.ID).FullPath, s.groupNow(lower.ID).Lineage})
 	same(t, "project below", []any{"b_c/Moved/lower/p", []int64{b.ID, low.ID, lower.ID}}, []any{s.projectNow(p.ID).FullPath, s.projectNow(p.ID).Lineage})
+	if now := s.projectNow(p.ID); !now.UpdatedAt.After(p.UpdatedAt) {
+		t.Errorf("a project whose path has changed with its group's was updated at %v", now.UpdatedAt)
+	}
 	same(t, "project beside", q, s.projectNow(q.ID))
 	same(t, "another one", lower2, s.projectNow(lower2.ID))
 	for path, want := range map[string]string{
@@ -296,6 +300,12 @@ func testSizes(t *testing.T, s *store) {
 		find(s, func(tx registry.Tx) (map[int64]int64, error) { return tx.ProjectSizes([]int64{p.ID, q.ID, empty.ID}) }))
 	same(t, "groups", map[int64]int64{top.ID: size(one) + size(two), low.ID: size(one)},
 		find(s, func(tx registry.Tx) (map[int64]int64, error) { return tx.GroupSizes([]int64{top.ID, low.ID}) }))
+	below := map[[2]int64]bool{}
+	s.read(func(tx registry.Tx) error {
+		tx.EachProjectBelow(nil, func(group, project int64) { t.Errorf("%d is below nothing", project) })
+		return tx.EachProjectBelow([]int64{top.ID, low.ID}, func(group, project int64) { below[[2]int64{group, project}] = true })
+	})
+	same(t, "projects below groups", map[[2]int64]bool{{top.ID, p.ID}: true, {top.ID, q.ID}: true, {top.ID, empty.ID}: true, {low.ID, p.ID}: true}, below)
 	same(t, "of nothing", map[int64]int64{}, find(s, func(tx registry.Tx) (map[int64]int64, error) { return tx.GroupSizes(nil) }))
 }
 

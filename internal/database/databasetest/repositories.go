@@ -3,6 +3,7 @@ package databasetest
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -26,6 +27,43 @@ func (s *store) point(project *registry.Project, name, version, file string, flo
 		Fragments: map[string][]byte{"version": []byte(file)},
 	}
 	return p, s.Publish(s.t.Context(), composer, p)
+}
+
+// testPointsWords: a version is found by the words of what it is now.
+func testPointsWords(t *testing.T, s *store) {
+	p := s.project(s.group(nil, "g").ID, "p")
+	publish := func(version, file, words string) *registry.Publication {
+		t.Helper()
+		pub := &registry.Publication{
+			Package:   registry.Package{ProjectID: p.ID, Name: "lib", Version: version, Words: words},
+			EntryName: "lib", How: registry.Float,
+			Files: []registry.PublicationFile{{Name: file, Content: newContent(file)}},
+		}
+		must(t, s.Publish(t.Context(), composer, pub))
+		return pub
+	}
+	finds := func(what, word string, want bool) {
+		t.Helper()
+		names, _ := s.search(registry.EntryFilter{Type: registry.Composer, Viewer: registry.Viewer{All: true}, Terms: []string{word}})
+		same(t, what, want, len(names) == 1)
+	}
+	publish("2", "a", "early")
+	finds("its words", "early", true)
+	publish("1", "b", "beside")
+	finds("the words of a version that is not the latest", "beside", false)
+	latest := publish("2", "c", "Late")
+	finds("the words of what it is now", "late", true)
+	finds("the words of what it was", "early", false)
+	publish("1", "d", "below")
+	finds("the words of the latest version after another has moved", "late", true)
+	publish("2", "e", strings.Repeat("long ", 10_000)+"end\x00\xff")
+	finds("the first of many words", "long", true)
+	finds("the last of many words", "end", false)
+	must(t, s.Delete(t.Context(), latest.Package.ID, func(registry.Tx, *registry.Package) error { return nil }))
+	finds("the words of what is left, as it is now", "below", true)
+	finds("its name", "lib", true)
+	err := s.Store.Write(t.Context(), func(tx registry.Tx) error { return tx.SetWords(1<<40, "lib", "") })
+	wantKind(t, "words of a version that is not there", err, registry.NotFound)
 }
 
 // keyed lets a version be a file of its own, with a key.

@@ -119,6 +119,7 @@ func Run(t *testing.T, open func(t *testing.T) registry.Store) {
 		{"cleanup races", testCleanupRaces},
 
 		{"versions that point", testPoints},
+		{"words of versions that point", testPointsWords},
 		{"names of one project", testOwnNames},
 		{"mirrors", testMirrors},
 		{"garbage", testGarbage},

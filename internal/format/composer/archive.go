@@ -5,6 +5,8 @@ import (
 	"io"
 	"io/fs"
 	"net/http"
+	"path"
+	"slices"
 	"strings"
 
 	"packhouse/internal/format/archive"
@@ -24,6 +26,7 @@ func readZip(r io.ReaderAt, size int64) ([]byte, error) {
 		return nil, refusedZip(err)
 	}
 	top, single := "", true
+	var links []string
 	for _, member := range archive.File {
 		folder, _, inFolder := strings.Cut(member.Name, "/")
 		if top == "" {
@@ -34,7 +37,11 @@ func readZip(r io.ReaderAt, size int64) ([]byte, error) {
 			if err := checkLink(archive, member); err != nil {
 				return nil, err
 			}
+			links = append(links, path.Clean(member.Name)+"/")
 		}
+	}
+	if len(links) > 0 && anyBelow(links, archive.File) {
+		return nil, errMember // it would be where the link leads
 	}
 	found := archive.Member("composer.json")
 	if found == nil && single {
@@ -86,21 +93,34 @@ func checkLink(archive *archive.Zip, member *zip.File) error {
 	if len(target) > maxLink {
 		return errMember
 	}
-	depth := strings.Count(member.Name, "/")
 	link := string(target)
 	if link == "" || strings.HasPrefix(link, "/") || strings.ContainsAny(link, "\\\x00") {
 		return errMember
 	}
+	depth, named := strings.Count(path.Clean(member.Name), "/"), false
 	for segment := range strings.SplitSeq(link, "/") {
 		switch segment {
 		case "", ".":
 		case "..":
-			if depth--; depth < 0 {
+			if depth--; depth < 0 || named { // behind a name, which may be another link's, it could be anywhere
 				return errMember
 			}
 		default:
-			depth++
+			named = true
 		}
 	}
 	return nil
+}
+
+// anyBelow tells whether a member is below one of the folders, whose paths end with a slash.
+func anyBelow(folders []string, members []*zip.File) bool {
+	paths := make([]string, len(members))
+	for i, member := range members {
+		paths[i] = path.Clean(member.Name)
+	}
+	slices.Sort(paths)
+	return slices.ContainsFunc(folders, func(folder string) bool {
+		at, _ := slices.BinarySearch(paths, folder)
+		return at < len(paths) && strings.HasPrefix(paths[at], folder)
+	})
 }

@@ -4,6 +4,7 @@ import (
 	"archive/zip"
 	"bytes"
 	"io"
+	"io/fs"
 	"testing"
 )
 
@@ -50,6 +51,54 @@ func TestReadZip(t *testing.T) {
 		text, err := readZip(bytes.NewReader(content), int64(len(content)))
 		if string(text) != row.want || (err == nil) != (row.want != "") {
 			t.Errorf("%s: %q, %v", what, text, err)
+		}
+	}
+}
+
+// No link leads out, also not by way of another one.
+func TestLinks(t *testing.T) {
+	for what, row := range map[string]struct {
+		links   []string // names and targets in turn
+		members []string
+		want    bool
+	}{
+		"to a file beside it":               {[]string{"bin/a", "b"}, nil, true},
+		"to a file above it":                {[]string{"x/y/a", "../../src/b"}, nil, true},
+		"out":                               {[]string{"x/a", "../../b"}, nil, false},
+		"to the root":                       {[]string{"a", "/etc"}, nil, false},
+		"out by way of another one":         {[]string{"d/l", "..", "m", "d/l/../x"}, nil, false},
+		"up behind a name":                  {[]string{"m", "d/../x"}, nil, false},
+		"out of fewer folders than written": {[]string{"a//l", "../../x"}, nil, false},
+		"with a file below it":              {[]string{"l", "d"}, []string{"l/file", "x"}, false},
+		"with one below it by another path": {[]string{"l", "d"}, []string{"./l//e/file", "x"}, false},
+		"with one below another name":       {[]string{"l", "d"}, []string{"ll/file", "x"}, true},
+	} {
+		var b bytes.Buffer
+		archive := zip.NewWriter(&b)
+		add := func(name, content string, mode fs.FileMode) {
+			header := &zip.FileHeader{Name: name}
+			header.SetMode(mode)
+			file, err := archive.CreateHeader(header)
+			if err == nil {
+				_, err = io.WriteString(file, content)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		add("composer.json", "{}", 0o644)
+		for i := 0; i < len(row.links); i += 2 {
+			add(row.links[i], row.links[i+1], fs.ModeSymlink|0o777)
+		}
+		for i := 0; i < len(row.members); i += 2 {
+			add(row.members[i], row.members[i+1], 0o644)
+		}
+		if err := archive.Close(); err != nil {
+			t.Fatal(err)
+		}
+		_, err := readZip(bytes.NewReader(b.Bytes()), int64(b.Len()))
+		if (err == nil) != row.want || err != nil && err != errMember {
+			t.Errorf("a link %s: %v", what, err)
 		}
 	}
 }

@@ -191,21 +191,30 @@ func (h *Handler) serveWhole(w http.ResponseWriter, q *request, name string) err
 	return h.serve(w, q, name, variantWhole, func(w io.Writer, all []shown) error { return writeWhole(w, name, all) }, func(string) bool { return true })
 }
 
-// paths are the full paths of the projects of entries, by id, and as a part of a key: a move changes no revision.
-func paths(c *format.Caller, entries []registry.Revision) (byID map[int64]string, key string, err error) {
-	byID = make(map[int64]string, len(entries))
+// places are the projects of entries as documents show them.
+type places struct {
+	paths   map[int64]string // full ones, by id
+	key     string           // the paths as a part of a key: a move changes no revision
+	changed time.Time        // when one of them has changed last, or later
+}
+
+func placesOf(c *format.Caller, entries []registry.Revision) (*places, error) {
+	all := &places{paths: make(map[int64]string, len(entries))}
 	for _, e := range entries {
 		p, err := c.View.ProjectByID(e.ProjectID)
 		if registry.KindOf(err) == registry.NotFound { // it was removed meanwhile, and its versions go after it
 			continue
 		}
 		if err != nil {
-			return nil, "", err
+			return nil, err
 		}
-		byID[e.ProjectID] = p.FullPath
-		key += "\n" + p.FullPath
+		all.paths[e.ProjectID] = p.FullPath
+		all.key += "\n" + p.FullPath
+		if p.UpdatedAt.After(all.changed) {
+			all.changed = p.UpdatedAt
+		}
 	}
-	return byID, key, nil
+	return all, nil
 }
 
 // serve answers a document about one name.
@@ -217,13 +226,14 @@ func (h *Handler) serve(w http.ResponseWriter, q *request, name, variant string,
 	if err != nil {
 		return err
 	}
-	paths, pathKey, err := paths(&f.Caller, f.Entries)
+	places, err := placesOf(&f.Caller, f.Entries)
 	if err != nil {
 		return err
 	}
-	return h.Serve(w, q.Request, h.Documents, f, q.base+pathKey, variant, document.Request{ContentType: mediaType, Vary: vary, ByTime: true},
+	return h.Serve(w, q.Request, h.Documents, f, q.base+places.key, variant,
+		document.Request{ContentType: mediaType, Vary: vary, ByTime: true, Modified: places.changed},
 		func(tx registry.Tx, w io.Writer, entries []int64) error {
-			all, err := versions(tx, entries, q.base, paths, want)
+			all, err := versions(tx, entries, q.base, places.paths, want)
 			if err != nil {
 				return err
 			}

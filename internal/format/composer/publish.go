@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"packhouse/internal/access"
 	"packhouse/internal/format"
@@ -39,11 +40,7 @@ const maxParams = 1 << 20
 
 // publishRef answers POST of the project's prefix: a version from a tag or a branch.
 func (h *Handler) publishRef(w http.ResponseWriter, q *request) error {
-	c, project, err := h.Project(q.Request, q.at.Project, access.Publish)
-	if err != nil {
-		return err
-	}
-	params, err := readParams(w, q.Request)
+	c, project, params, err := h.asked(w, q)
 	if err != nil {
 		return err
 	}
@@ -70,6 +67,14 @@ func (h *Handler) publishRef(w http.ResponseWriter, q *request) error {
 		return err
 	}
 	return writeJSON(w, http.StatusCreated, map[string]string{"message": "201 Created"})
+}
+
+// asked finds who may publish where, and what they say.
+func (h *Handler) asked(w http.ResponseWriter, q *request) (c *format.Caller, p *registry.Project, params map[string]string, err error) {
+	if c, p, err = h.Project(q.Request, q.at.Project, access.Publish); err == nil {
+		params, err = readParams(w, q.Request)
+	}
+	return c, p, params, err
 }
 
 // readParams are the parameters of a request that are texts: in the query, and in the body as a form or as JSON.
@@ -130,7 +135,11 @@ func (h *Handler) fromRef(ctx context.Context, project *registry.Project, user, 
 	if err := h.Repos.Ready(); err != nil {
 		return err
 	}
-	defer h.Repos.Lock(project.ID)()
+	unlock, err := h.Repos.Lock(ctx, project.ID)
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	commit, err := h.Repos.Resolve(ctx, project.ID, kind, name)
 	if registry.KindOf(err) == registry.NotFound {
 		return errNoRef
@@ -271,11 +280,7 @@ func (h *Handler) publish(ctx context.Context, p *publication, staged registry.S
 // publishZip answers PUT of the project's prefix: a zip as the body, or as the part "package" of a form. The version is the one
 // in composer.json or the parameter "version".
 func (h *Handler) publishZip(w http.ResponseWriter, q *request) error {
-	c, project, err := h.Project(q.Request, q.at.Project, access.Publish)
-	if err != nil {
-		return err
-	}
-	policy, err := c.View.Policy(0, project.ID)
+	c, project, policy, err := h.Publishing(q.Request, q.at.Project)
 	if err != nil {
 		return err
 	}
@@ -305,7 +310,7 @@ func (h *Handler) publishZip(w http.ResponseWriter, q *request) error {
 	switch inside, _ := normalize(m.version); {
 	case number == "":
 		return failed("Version can't be blank: composer.json names none, so the parameter version must")
-	case !ok, len(number) > maxName, strings.ContainsAny(number, phpSpace+"@"):
+	case !ok, len(number) > maxName, !utf8.ValidString(number), strings.ContainsAny(number, phpSpace+"@"):
 		return failed("Version is invalid: Composer cannot read %.100q", number)
 	case m.version != "" && inside != normalized:
 		return failed("Version is invalid: it is %.100s in composer.json, and %.100s in the request", m.version, number)
@@ -376,19 +381,15 @@ func (h *Handler) receiveZip(r *http.Request, most int64) (staged registry.Stage
 }
 
 // Pushed publishes the tags and branches that came or moved, where the project says so. What cannot be published is in the audit
-// log of the project.
-func (h *Handler) Pushed(ctx context.Context, project *registry.Project, user, pipeline int64, changes []gitrepo.Change) {
+// log of the project; the error is that nothing was tried.
+func (h *Handler) Pushed(ctx context.Context, project *registry.Project, user, pipeline int64, changes []gitrepo.Change) error {
 	view, err := h.Gate.Now(ctx)
 	var policy *registry.Policy
 	if err == nil {
 		policy, err = view.Policy(0, project.ID)
 	}
-	if err != nil {
-		slog.ErrorContext(ctx, "publish what was pushed", "project", project.ID, "err", err)
-		return
-	}
-	if !policy.AutoPublishes(registry.Composer) || project.RegistryAccess == registry.RegistryDisabled {
-		return
+	if err != nil || !policy.AutoPublishes(registry.Composer) || project.RegistryAccess == registry.RegistryDisabled {
+		return err
 	}
 	for _, change := range changes {
 		err := h.fromRef(ctx, project, user, pipeline, change.Kind, change.Name)
@@ -412,15 +413,12 @@ func (h *Handler) Pushed(ctx context.Context, project *registry.Project, user, p
 			slog.ErrorContext(ctx, "note what was not published", "project", project.ID, "err", err)
 		}
 	}
+	return nil
 }
 
 // abandon answers POST of the project's prefix /abandon: the parameter name, with a replacement or not, or abandoned=false.
 func (h *Handler) abandon(w http.ResponseWriter, q *request) error {
-	_, project, err := h.Project(q.Request, q.at.Project, access.Publish)
-	if err != nil {
-		return err
-	}
-	params, err := readParams(w, q.Request)
+	_, project, params, err := h.asked(w, q)
 	if err != nil {
 		return err
 	}

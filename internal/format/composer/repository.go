@@ -57,11 +57,12 @@ func (h *Handler) scope(q *request, withPaths bool) (*scope, error) {
 	if err := c.View.Learn(q.Context(), c.Caller, ids); err != nil {
 		return nil, err
 	}
-	var pathKey string
-	if s.paths, pathKey, err = paths(c, s.projects); err != nil {
+	places, err := placesOf(c, s.projects)
+	if err != nil {
 		return nil, err
 	}
-	sum := sha256.Sum256([]byte(pathKey))
+	s.paths = places.paths
+	sum := sha256.Sum256([]byte(places.key))
 	s.key += " " + hex.EncodeToString(sum[:])
 	return s, nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
+	"sync"
 	"time"
 
 	"packhouse/internal/gitrepo"
@@ -70,20 +71,28 @@ func (h *Handler) fetch(ctx context.Context, m *registry.Mirror) (err error) {
 	if err != nil {
 		return err
 	}
-	before, err := h.Repos.State(ctx, project.ID)
-	if err != nil {
-		return err
+	// It is the deed of who set the mirror up, in the audit log and to the rules. Somebody who is no longer known may do nothing that a rule protects.
+	actor := &registry.Actor{}
+	if user, err := view.UserByID(m.UserID); err == nil {
+		actor.UserID, actor.Name = user.ID, user.Username
 	}
 	remote := gitrepo.Remote{URL: m.URL, User: m.User, Password: m.Password, Local: h.LocalMirrors, MaxSize: policy.MaxPush(h.MaxPush)}
-	if err := h.Repos.Fetch(ctx, project.ID, remote); err != nil {
-		return err
-	}
-	h.Changed(context.WithoutCancel(ctx), project, Publisher{UserID: m.UserID}, before)
-	return nil
+	return h.Change(registry.WithActor(ctx, actor), project, Publisher{UserID: m.UserID}, nil, func() error { return h.Repos.Fetch(ctx, project.ID, remote) })
 }
+
+// mirrorsAtOnce is how many mirrors a node fetches at once: a remote that is slow must not keep all others waiting.
+const mirrorsAtOnce = 4
 
 // Mirrors fetches mirrors until ctx ends: at once what is asked for, and the others when it is their turn.
 func (h *Handler) Mirrors(ctx context.Context) {
+	var fetching sync.WaitGroup
+	for range mirrorsAtOnce {
+		fetching.Go(func() { h.fetchMirrors(ctx) })
+	}
+	fetching.Wait()
+}
+
+func (h *Handler) fetchMirrors(ctx context.Context) {
 	tick := time.NewTicker(min(h.MirrorInterval, 10*time.Second))
 	defer tick.Stop()
 	for ctx.Err() == nil {
@@ -101,11 +110,15 @@ func (h *Handler) Mirrors(ctx context.Context) {
 	}
 }
 
-// Upkeep packs the repositories that have grown, and removes those of projects that are gone, until ctx ends.
+// Upkeep packs the repositories that have grown, removes those of projects that are gone, and does what follows changes where a process has ended
+// before that, until ctx ends.
 func (h *Handler) Upkeep(ctx context.Context) {
-	tick := time.NewTicker(10 * time.Minute) // what other nodes have removed
+	tick := time.NewTicker(10 * time.Minute) // what other nodes have removed, or left
 	defer tick.Stop()
 	for {
+		if err := h.resume(ctx); err != nil && ctx.Err() == nil {
+			slog.Error("look at repositories that had changed", "err", err)
+		}
 		if err := errors.Join(h.sweep(ctx), h.Repos.Sweep()); err != nil && ctx.Err() == nil {
 			slog.Error("remove the repositories of projects that are gone", "err", err)
 		}

@@ -1,7 +1,9 @@
 package git
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -23,8 +25,8 @@ type Handler struct {
 	MaxPush        int64         // bytes of a push, and of what one fetch of a mirror brings
 	MirrorInterval time.Duration // between two fetches of a mirror
 	LocalMirrors   bool          // mirrors may be on this machine and in private networks
-	// Publish is told of the branches and tags that came or moved, and who did that.
-	Publish func(ctx context.Context, project *registry.Project, by Publisher, changes []gitrepo.Change)
+	// Publish is told of the branches and tags that came or moved, and who did that. An error is that of an attempt that is to be made again.
+	Publish func(ctx context.Context, project *registry.Project, by Publisher, changes []gitrepo.Change) error
 
 	working sync.WaitGroup // publishing that goes on
 }
@@ -50,13 +52,19 @@ func (h *Handler) Routes(handle func(pattern string, handler http.Handler)) {
 }
 
 // Escape makes the path of a repository one segment, which its slashes are not for [http.ServeMux]. It returns false for
-// paths that are none of Git's.
-func Escape(path string) (escaped string, ok bool) {
+// requests that are none of Git's: a project may be called info/refs.
+func Escape(r *http.Request) (escaped string, ok bool) {
+	path := r.URL.EscapedPath()
 	if strings.HasPrefix(path, "/api/") || strings.HasPrefix(path, "/-/") {
 		return "", false
 	}
-	for _, rest := range []string{"/info/refs", "/git-upload-pack", "/git-receive-pack"} {
-		if repository, ok := strings.CutSuffix(path, rest); ok && len(repository) > 1 {
+	endings := []string{"/info/refs"}
+	if r.Method == http.MethodPost {
+		endings = []string{"/" + gitrepo.UploadPack, "/" + gitrepo.ReceivePack}
+	}
+	for _, rest := range endings {
+		repository, ok := strings.CutSuffix(path, rest)
+		if ok && len(repository) > 1 && (r.Method == http.MethodPost || strings.HasSuffix(repository, ".git") || strings.Contains(r.URL.RawQuery, "service=")) {
 			return "/" + strings.ReplaceAll(repository[1:], "/", "%2F") + rest, true
 		}
 	}
@@ -131,15 +139,11 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, repository, rest
 	if rest == "info/refs" {
 		return serve()
 	}
-	before, err := h.Repos.State(r.Context(), project.ID)
+	asked, err := gitrepo.ReadPush(r)
 	if err != nil {
 		return err
 	}
-	if err := serve(); err != nil {
-		return err
-	}
-	h.Changed(context.WithoutCancel(r.Context()), project, Publisher{c.UserID(), c.PipelineID()}, before)
-	return nil
+	return h.Change(r.Context(), project, Publisher{c.UserID(), c.PipelineID()}, asked, serve)
 }
 
 // follows is the URL of the remote that a project's repository follows, or "".
@@ -160,38 +164,102 @@ func (h *Handler) follows(ctx context.Context, project int64) (url string, err e
 // publishPatience is how long a push waits for what follows it. What takes longer goes on by itself.
 const publishPatience = 30 * time.Second
 
-// Changed does what follows a change of a repository.
-func (h *Handler) Changed(ctx context.Context, project *registry.Project, by Publisher, before gitrepo.State) {
+// deed is what a note of a change says besides.
+type deed struct {
+	By    Publisher
+	Actor *registry.Actor
+}
+
+// Change lets change move the branches and tags of a project's repository that are asked for, nil: any, and does what follows, also when it returns
+// an error: it may have moved some. What others do meanwhile is their deed. It returns when that is done, or takes too long. Of a process that ends before, Upkeep does it later; so it is done once at least.
+func (h *Handler) Change(ctx context.Context, project *registry.Project, by Publisher, asked gitrepo.Asked, change func() error) (err error) {
+	text, err := json.Marshal(deed{by, registry.ActorOf(ctx)})
+	if err != nil {
+		return err
+	}
+	note, err := h.Repos.Note(ctx, project.ID, asked, text)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if kind := registry.KindOf(err); kind == registry.Conflict || kind == registry.NotFound { // who made it, or removed it, has done so
+			note.Asked = gitrepo.Asked{}
+		}
+		h.changed(context.WithoutCancel(ctx), project, by, note)
+	}()
+	return change()
+}
+
+// changed does what follows a change of a repository.
+func (h *Handler) changed(ctx context.Context, project *registry.Project, by Publisher, note *gitrepo.Note) {
+	end := func(err error) {
+		if err == nil {
+			err = note.Done()
+		} else {
+			note.Leave()
+		}
+		if err != nil {
+			slog.ErrorContext(ctx, "look at a repository that has changed", "project", project.ID, "err", err)
+		}
+	}
 	now, err := h.Repos.State(ctx, project.ID)
 	if err == nil {
 		err = h.Repos.FindHead(ctx, project.ID, now)
 	}
-	if err != nil {
-		slog.ErrorContext(ctx, "look at a repository that has changed", "project", project.ID, "err", err)
-		return
+	before, now := note.Changed(now)
+	if err == nil {
+		err = h.record(ctx, project, now, before)
 	}
 	changes := now.Changes(before)
-	if lines := say(now, before); len(lines) > 0 {
-		h.Repos.Grown(project.ID)
-		err := h.Registry.Store.Write(ctx, func(tx registry.Tx) error {
-			return tx.Record(&registry.Event{Name: registry.RepositoryChanged, ProjectID: project.ID, Target: "repository", Detail: strings.Join(lines, ", ")})
-		})
-		if err != nil {
-			slog.ErrorContext(ctx, "note a change of a repository", "project", project.ID, "err", err)
-		}
-	}
-	if len(changes) == 0 || h.Publish == nil {
+	if err != nil || len(changes) == 0 {
+		end(err)
 		return
 	}
 	done := make(chan struct{})
 	h.working.Go(func() {
 		defer close(done)
-		h.Publish(ctx, project, by, changes)
+		end(h.Publish(ctx, project, by, changes))
 	})
 	select {
 	case <-done:
 	case <-time.After(publishPatience):
 	}
+}
+
+// record notes in the audit log what has changed.
+func (h *Handler) record(ctx context.Context, project *registry.Project, now, before gitrepo.State) error {
+	lines := say(now, before)
+	if len(lines) == 0 {
+		return nil
+	}
+	h.Repos.Grown(project.ID)
+	return h.Registry.Store.Write(ctx, func(tx registry.Tx) error {
+		return tx.Record(&registry.Event{Name: registry.RepositoryChanged, ProjectID: project.ID, Target: "repository", Detail: strings.Join(lines, ", ")})
+	})
+}
+
+// resume does what follows changes of which the process is gone.
+func (h *Handler) resume(ctx context.Context) error {
+	return h.Repos.Noted(func(note *gitrepo.Note) error {
+		var left deed
+		err := json.Unmarshal(note.By, &left)
+		var project *registry.Project
+		if err == nil && ctx.Err() == nil {
+			var view *access.View
+			if view, err = h.Gate.Now(ctx); err == nil {
+				project, err = view.ProjectByID(note.Project)
+			}
+		}
+		switch {
+		case registry.KindOf(err) == registry.NotFound: // with its repository
+			return note.Done()
+		case err != nil || ctx.Err() != nil:
+			note.Leave()
+			return cmp.Or(err, ctx.Err())
+		}
+		h.changed(context.WithoutCancel(registry.WithActor(ctx, left.Actor)), project, left.By, note)
+		return nil
+	})
 }
 
 // Wait returns when all that was to be published after pushes is.

@@ -88,11 +88,7 @@ type pushed struct {
 
 // receive authorizes a push, and stages and reads the part "package" of its form.
 func (h *Handler) receive(q *request) (*pushed, error) {
-	c, project, err := h.Project(q.Request, q.at.Project, access.Publish)
-	if err != nil {
-		return nil, err
-	}
-	policy, err := c.View.Policy(0, project.ID)
+	c, project, policy, err := h.Publishing(q.Request, q.at.Project)
 	if err != nil {
 		return nil, err
 	}

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"strings"
 
-	"packhouse/internal/access"
 	"packhouse/internal/format"
 	"packhouse/internal/registry"
 )
@@ -41,11 +40,7 @@ func companion(word, file string) string { return word + " " + file }
 
 // upload answers POST and PUT of the project's prefix: one file of one version.
 func (h *Handler) upload(w http.ResponseWriter, q *request) error {
-	c, project, err := h.Project(q.Request, q.at.Project, access.Publish)
-	if err != nil {
-		return err
-	}
-	policy, err := c.View.Policy(0, project.ID)
+	c, project, policy, err := h.Publishing(q.Request, q.at.Project)
 	if err != nil {
 		return err
 	}
