@@ -15,7 +15,7 @@ import (
 // watchOthers begins to watch what other programs take of the machine; the
 // function it returns says how much that was. The kernel's own threads count as
 // others, also where they write what this run gave them.
-func (b *bench) watchOthers() func() string {
+func watchOthers() func() string {
 	busy := func() float64 {
 		content, _ := os.ReadFile("/proc/stat")
 		line, _, _ := strings.Cut(string(content), "\n")
@@ -28,20 +28,18 @@ func (b *bench) watchOthers() func() string {
 		}
 		return ticks / 100
 	}
-	own := func() float64 {
-		// This process and its children that run, those that have ended, and
-		// nginx's workers.
-		var ended syscall.Rusage
+	ours := func() float64 {
+		// This process, those that run for it, and those that have.
+		var self, ended syscall.Rusage
+		syscall.Getrusage(syscall.RUSAGE_SELF, &self)
 		syscall.Getrusage(syscall.RUSAGE_CHILDREN, &ended)
-		seconds := cpuSeconds(os.Getpid()) + time.Duration(ended.Utime.Nano()+ended.Stime.Nano()).Seconds()
-		if b.nginx != nil {
-			seconds += cpuSeconds(b.nginx.pid())
-		}
-		return seconds
+		var running int64
+		own(func(_ int, _ string, ticks int64) { running += ticks })
+		return float64(running)/userHZ + time.Duration(self.Utime.Nano()+self.Stime.Nano()+ended.Utime.Nano()+ended.Stime.Nano()).Seconds()
 	}
-	began, busyThen, ownThen := time.Now(), busy(), own()
+	began, busyThen, oursThen := time.Now(), busy(), ours()
 	return func() string {
-		others := (busy() - busyThen) - (own() - ownThen)
+		others := (busy() - busyThen) - (ours() - oursThen)
 		return fmt.Sprintf("%.2f cores on average during the run", max(0, others)/time.Since(began).Seconds())
 	}
 }

@@ -253,7 +253,7 @@ func run(ctx context.Context, o options, out, log io.Writer) (_ *report, err err
 	}()
 	b.report.Machine = machineFacts(dir, load)
 	b.report.Programs = b.programs()
-	others := b.watchOthers()
+	others := watchOthers()
 
 	var failed error
 	for _, s := range steps {

@@ -25,8 +25,8 @@ const (
 )
 
 // nodes measures one, two and three nodes on one PostgreSQL and one S3 store. Each may use a part of a core, all on the
-// first one, so that what they share and the load generator have the rest of the machine: one node more is then one
-// machine more, not one more program on the same cores.
+// first one, and what they share and the load generator have another: one node more is then one machine more, not one
+// more program on the same cores.
 func nodes(b *bench) error {
 	first, err := newQuota(nodesQuota)
 	if err != nil {
@@ -97,6 +97,12 @@ func nodes(b *bench) error {
 		}
 		defer server.Kill() // before its quota is removed; Stop afterwards finds it gone
 	}
+
+	release, err := b.pinOthers(1)
+	if err != nil {
+		return err
+	}
+	defer release()
 
 	loads := map[string][]loadOf{}
 	for _, r := range registries {
@@ -276,12 +282,41 @@ func (q *quota) remove() {
 	}
 }
 
-// pin keeps a process on one core.
+// pinOthers keeps the load generators, PostgreSQL and the S3 server on one core until they are released.
+func (b *bench) pinOthers(core int) (release func(), err error) {
+	pids := []int{os.Getpid()} // what it starts is kept there, too
+	own(func(pid int, name string, _ int64) {
+		if name == "postgres" || name == "versitygw" {
+			pids = append(pids, pid)
+		}
+	})
+	for _, pid := range pids {
+		if err := pin(b.ctx, pid, core); err != nil && (pid == os.Getpid() || alive(pid)) {
+			return nil, err
+		}
+	}
+	return func() {
+		for _, pid := range pids {
+			taskset(context.WithoutCancel(b.ctx), pid, fmt.Sprintf("0-%d", runtime.NumCPU()-1))
+		}
+	}, nil
+}
+
+func alive(pid int) bool {
+	_, err := os.Stat(fmt.Sprintf("/proc/%d", pid))
+	return err == nil
+}
+
+// pin keeps a process on one core, where there are several.
 func pin(ctx context.Context, pid, core int) error {
 	if runtime.NumCPU() < 2 {
 		return nil
 	}
-	out, err := exec.CommandContext(ctx, "taskset", "--all-tasks", "--cpu-list", "--pid", strconv.Itoa(core), strconv.Itoa(pid)).CombinedOutput()
+	return taskset(ctx, pid, strconv.Itoa(core))
+}
+
+func taskset(ctx context.Context, pid int, cores string) error {
+	out, err := exec.CommandContext(ctx, "taskset", "--all-tasks", "--cpu-list", "--pid", cores, strconv.Itoa(pid)).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("taskset: %w: %s", err, strings.TrimSpace(string(out)))
 	}

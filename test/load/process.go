@@ -65,8 +65,9 @@ func resetPeak(pid int) error {
 	return nil
 }
 
-// processes calls f for each process with its parent, its name and the clock ticks that it has run.
-func processes(f func(pid, parent int, name string, ticks int64)) {
+// processes calls f for each process with its parent, its name, and the clock ticks that it and its children that have
+// ended have run.
+func processes(f func(pid, parent int, name string, ticks, ended int64)) {
 	files, _ := filepath.Glob("/proc/[0-9]*/stat")
 	for _, file := range files {
 		content, err := os.ReadFile(file)
@@ -79,16 +80,18 @@ func processes(f func(pid, parent int, name string, ticks int64)) {
 		fields := strings.Fields(string(rest))
 		pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(file)))
 		parent, _ := strconv.Atoi(fields[1])
-		user, _ := strconv.ParseInt(fields[11], 10, 64)
-		system, _ := strconv.ParseInt(fields[12], 10, 64)
-		f(pid, parent, string(name), user+system)
+		var times [4]int64 // user and system, of it and of its children that have ended
+		for i := range times {
+			times[i], _ = strconv.ParseInt(fields[11+i], 10, 64)
+		}
+		f(pid, parent, string(name), times[0]+times[1], times[2]+times[3])
 	}
 }
 
 // family is a process and its children.
 func family(pid int) (pids []int) {
 	pids = []int{pid}
-	processes(func(one, parent int, _ string, _ int64) {
+	processes(func(one, parent int, _ string, _, _ int64) {
 		if parent == pid {
 			pids = append(pids, one)
 		}
@@ -100,7 +103,7 @@ func family(pid int) (pids []int) {
 // kernel mode.
 func cpuSeconds(pid int) float64 {
 	var sum int64
-	processes(func(one, parent int, _ string, ticks int64) {
+	processes(func(one, parent int, _ string, ticks, _ int64) {
 		if one == pid || parent == pid {
 			sum += ticks
 		}
@@ -111,24 +114,37 @@ func cpuSeconds(pid int) float64 {
 // userHZ is what clock ticks are counted in, on every architecture that Go runs on.
 const userHZ = 100
 
-// cpuOfOwn is the time that the processes of a name have run which this process has started, or what it has started.
-func cpuOfOwn(name string) float64 {
-	parents, named := map[int]int{}, map[int]int64{}
-	processes(func(pid, parent int, one string, ticks int64) {
-		parents[pid] = parent
-		if one == name {
-			named[pid] = ticks
-		}
+// own calls f for each process that this one has started, or that such a one has, with the clock ticks that it and its
+// children that have ended have run.
+func own(f func(pid int, name string, ticks int64)) {
+	type process struct {
+		parent int
+		name   string
+		ticks  int64
+	}
+	all := map[int]process{}
+	processes(func(pid, parent int, name string, ticks, ended int64) {
+		all[pid] = process{parent, name, ticks + ended}
 	})
-	var sum int64
-	for pid, ticks := range named {
-		for pid > 1 && pid != os.Getpid() {
-			pid = parents[pid]
+	for pid, p := range all {
+		at := p.parent
+		for at > 1 && at != os.Getpid() {
+			at = all[at].parent
 		}
-		if pid == os.Getpid() {
-			sum += ticks
+		if at == os.Getpid() {
+			f(pid, p.name, p.ticks)
 		}
 	}
+}
+
+// cpuOfOwn is the time that the processes of a name have run which this process has started.
+func cpuOfOwn(name string) float64 {
+	var sum int64
+	own(func(_ int, one string, ticks int64) {
+		if one == name {
+			sum += ticks
+		}
+	})
 	return float64(sum) / userHZ
 }
 
