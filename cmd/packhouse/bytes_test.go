@@ -13,3 +13,15 @@ func TestBytes(t *testing.T) {
 		}
 	}
 }
+
+func FuzzBytes(f *testing.F) {
+	for _, seed := range []string{"5GiB", "1.5 kb", "0x10", "1e3MB", "-1", "Inf", "NaN"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		var got bytes
+		if err := got.UnmarshalText([]byte(text)); (err == nil) != (got != 0) || got < 0 || got > 1<<50 {
+			t.Errorf("%q is %d, %v", text, got, err)
+		}
+	})
+}

@@ -20,6 +20,7 @@ import (
 
 	"packhouse/internal/registry"
 	"packhouse/internal/server"
+	"packhouse/internal/tracing"
 )
 
 // version is set by the linker.
@@ -94,6 +95,12 @@ func (c *serveCommand) Run(ctx context.Context) error {
 		return err
 	}
 	slog.SetDefault(logger)
+	traces, err := tracing.Start(ctx, version)
+	if err != nil {
+		return err
+	}
+	defer traces.Stop()
+	slog.SetDefault(traces.Logger(logger))
 	if c.MaxFiles < 1 {
 		return fmt.Errorf("--max-files %d: a package version has at least one", c.MaxFiles)
 	}
@@ -128,8 +135,8 @@ func (c *serveCommand) Run(ctx context.Context) error {
 		TLSCert: c.TLSCert, TLSKey: c.TLSKey, TrustedProxies: proxies, MaxPush: int64(c.MaxPushSize), MirrorInterval: c.MirrorInterval, LocalMirrors: c.LocalMirrors,
 		MaxFile: int64(c.MaxFileSize), MaxMetadata: int64(c.MaxMetadataSize), MaxFiles: c.MaxFiles, NPMUpstream: c.NPMUpstream, DocumentCache: int64(c.DocumentCache),
 		ShutdownTimeout: c.ShutdownTimeout, AuditRetention: c.AuditRetention, DeletionDelay: c.DeletionDelay, LogRequests: c.LogRequests,
-		Limits:       server.Limits{Rate: c.RateLimit, Burst: c.RateBurst, Uploads: c.MaxUploads, UploadsPerClient: c.MaxClientUploads, UploadTime: c.UploadTimeout},
-		QueueLimit:   c.QueueLimit,
+		Limits:     server.Limits{Rate: c.RateLimit, Burst: c.RateBurst, Uploads: c.MaxUploads, UploadsPerClient: c.MaxClientUploads, UploadTime: c.UploadTimeout},
+		QueueLimit: c.QueueLimit, Traces: traces,
 		RootPassword: os.Getenv("PACKHOUSE_ROOT_PASSWORD"), RootToken: os.Getenv("PACKHOUSE_ROOT_TOKEN"),
 		Version: version, Revision: revision(),
 	})

@@ -12,7 +12,8 @@ import (
 
 // A list is made in four steps: which projects, how many packages, which of them are on the page, and their rows.
 //
-// How many there are is the sum of numbers that are kept for each name (package_names). The page is found in one of
+// How many there are is the sum of numbers that are kept for each project (package_counts), or when names are searched for
+// each name (package_names). The page is found in one of
 // two ways. To scan is to walk along the index that has the list's order, from the end that is nearer, past all that
 // comes before the page; the indexes hold all that a list is filtered by, so no row is looked at. A step costs less than
 // each condition that is asked at it; so what all packages fulfil, as the sums tell, is not asked. To gather is to collect
@@ -24,7 +25,8 @@ type listing struct {
 	*tx
 	registry.PackageFilter
 	projects []int64
-	all      bool // all that is listed of the projects and the type is in the list
+	counted
+	named []string // the names that have the terms, when they are few; nil: they are not, or not known
 }
 
 // place is a project of a list.
@@ -39,7 +41,7 @@ func (t *tx) ListPackages(f registry.PackageFilter) ([]*registry.Package, int, e
 	if err != nil || len(places) == 0 || len(f.Statuses) == 0 || f.Type != "" && f.Type.Number() == 0 || !findable(f.Terms) {
 		return nil, 0, err
 	}
-	l := listing{tx: t, PackageFilter: f}
+	l := listing{tx: t, PackageFilter: f, counted: unknown}
 	for _, p := range places {
 		l.projects = append(l.projects, p.id)
 	}
@@ -68,14 +70,13 @@ func (t *tx) ListPackages(f registry.PackageFilter) ([]*registry.Package, int, e
 	if err != nil {
 		return nil, 0, err
 	}
-	total := counts[0].packages
-	l.all = counts[0].all
-	ids, err := l.page(f.Order, total, f.Limit, f.Offset)
+	l.counted = counts[0]
+	ids, err := l.page(f.Order, f.Limit, f.Offset)
 	if err != nil {
 		return nil, 0, err
 	}
 	packages, err := t.PackagesByID(ids)
-	return packages, total, err
+	return packages, l.packages, err
 }
 
 // places are the projects of a list, by path.
@@ -116,7 +117,7 @@ func (t *tx) PackagesByID(ids []int64) ([]*registry.Package, error) {
 	return packages, err
 }
 
-// listed tells whether only such packages are asked for as the indexes and the numbers of package_names are about.
+// listed tells whether only such packages are asked for as the indexes and the numbers of package_names and package_counts are about.
 func (l *listing) listed() bool {
 	return !slices.ContainsFunc(l.Statuses, func(s registry.Status) bool { return !slices.Contains(registry.Listed, s) })
 }
@@ -153,7 +154,7 @@ func ranges(ids []int64) (all [][2]int64) {
 
 // restrict adds the other conditions.
 func (l *listing) restrict(c *conditions, table string) {
-	if l.all {
+	if l.whole() {
 		return
 	}
 	if !l.listed() || len(l.Statuses) < len(registry.Listed) {
@@ -180,24 +181,32 @@ const (
 // marked tells whether only packages are asked for that packages_by_status has.
 func (l *listing) marked() bool { return !slices.Contains(l.Statuses, registry.Default) }
 
-// counted is how many packages a list has, and whether they are all that is listed of its projects and its type.
+// counted are numbers of a list.
 type counted struct {
-	packages int
-	all      bool
+	packages int // that are in it
+	listed   int // that the projects list of the type; -1: not known
+	names    int // of these
+}
+
+// unknown is before they are counted.
+var unknown = counted{listed: -1}
+
+// whole tells whether all that is listed of the projects and the type is in the list.
+func (n counted) whole() bool { return n.packages == n.listed }
+
+// plus are the numbers of two lists in one.
+func (n counted) plus(m counted) counted {
+	if n.listed < 0 || m.listed < 0 {
+		return counted{packages: n.packages + m.packages, listed: -1}
+	}
+	return counted{n.packages + m.packages, n.listed + m.listed, n.names + m.names}
 }
 
 // counts are those of a list, for each value of a column.
 func (l *listing) counts(column string) (map[int64]counted, error) {
-	var c, matching conditions
-	var query string
-	switch {
-	case l.Version == "" && l.listed():
-		l.restrict(&matching, "n")
-		matching.add("TRUE")
-		c.args = matching.args
-		l.within(&c, "n")
-		query = "CAST(COALESCE(SUM(n.packages) FILTER (WHERE " + matching.String() + "), 0) AS BIGINT), CAST(COALESCE(SUM(n.packages), 0) AS BIGINT) FROM package_names n WHERE "
-	default:
+	counts := map[int64]counted{}
+	var c conditions
+	if l.Version != "" || !l.listed() {
 		index := ""
 		switch {
 		case l.Version != "" && l.listed():
@@ -209,21 +218,85 @@ func (l *listing) counts(column string) (map[int64]counted, error) {
 		}
 		l.within(&c, "k")
 		l.restrict(&c, "k")
-		query = "COUNT(*), -1 FROM packages k" + index + " WHERE "
+		return counts, l.sums(column, "COUNT(*), -1, 0 FROM packages k"+index, &c, counts)
 	}
-	query = "SELECT " + column + ", " + query + c.String()
+	unnamed := *l
+	unnamed.Terms = nil
+	shown := conditions{parts: []string{"TRUE"}}
+	unnamed.restrict(&shown, "n")
+	l.within(&c, "n")
+	const sum = "CAST(COALESCE(SUM(n.packages), 0) AS BIGINT)"
+	err := l.sums(column, strings.Replace(sum, ")", ") FILTER (WHERE "+shown.String()+")", 1)+", "+sum+", CAST(COALESCE(SUM(n.names), 0) AS BIGINT) FROM package_counts n", &c, counts)
+	if err != nil || len(l.Terms) == 0 {
+		return counts, err
+	}
+	return counts, l.countNamed(column, counts)
+}
+
+// sums asks for the numbers of a list.
+func (l *listing) sums(column, from string, c *conditions, counts map[int64]counted) error {
+	query := "SELECT " + column + ", " + from + " WHERE " + c.String()
 	if column != "0" {
 		query += " GROUP BY " + column
 	}
-	counts := map[int64]counted{}
-	err := l.each(func(row scanner) error {
+	return l.each(func(row scanner) error {
 		var value int64
-		var packages, all int
-		err := row.Scan(&value, &packages, &all)
-		counts[value] = counted{packages, packages == all}
+		var n counted
+		err := row.Scan(&value, &n.packages, &n.listed, &n.names)
+		counts[value] = n
 		return err
 	}, query, c.args...)
-	return counts, err
+}
+
+// fewNames is up to how many names are looked up by themselves.
+const fewNames = 100
+
+// countNamed counts the packages whose names have the terms, and notes the names when they are few.
+func (l *listing) countNamed(column string, counts map[int64]counted) error {
+	for value, n := range counts {
+		n.packages = 0
+		counts[value] = n
+	}
+	add := func(value int64, packages int) {
+		n := counts[value]
+		n.packages += packages
+		counts[value] = n
+	}
+	type named struct {
+		value    int64
+		name     string
+		packages int
+	}
+	var c conditions
+	l.within(&c, "n")
+	l.restrict(&c, "n")
+	from := " FROM package_names n WHERE " + c.String()
+	few, err := list(l.tx, func(row scanner) (*named, error) {
+		var n named
+		return &n, row.Scan(&n.value, &n.name, &n.packages)
+	}, fmt.Sprintf("SELECT %s, n.name, n.packages%s LIMIT %d", column, from, fewNames+1), c.args...)
+	if err != nil {
+		return err
+	}
+	if len(few) <= fewNames {
+		l.named = []string{}
+		for _, n := range few {
+			l.named = append(l.named, n.name)
+			add(n.value, n.packages)
+		}
+		return nil
+	}
+	query := "SELECT " + column + ", CAST(SUM(n.packages) AS BIGINT)" + from
+	if column != "0" {
+		query += " GROUP BY " + column
+	}
+	return l.each(func(row scanner) error {
+		var value int64
+		var packages int
+		err := row.Scan(&value, &packages)
+		add(value, packages)
+		return err
+	}, query, c.args...)
 }
 
 // byProject is a page by the paths of the projects: the ids on it, those of a path in their order. The packages of each
@@ -234,34 +307,34 @@ func (l *listing) byProject(places []place) (ids []int64, total int, err error) 
 	if err != nil {
 		return nil, 0, err
 	}
-	more := func(part *listing, packages, limit, offset int) {
+	more := func(part *listing, limit, offset int) {
 		if err == nil && limit > 0 {
 			var found []int64
-			found, err = part.page(byID, packages, limit, offset)
+			found, err = part.page(byID, limit, offset)
 			ids = append(ids, found...)
 		}
 	}
 	begin, end := l.Offset, l.Offset+l.Limit
-	whole, inWhole := *l, 0 // the paths that are on the page from their first package to their last
-	whole.projects, whole.all = nil, true
+	whole := *l // the paths that are on the page from their first package to their last
+	whole.projects, whole.counted = nil, counted{}
 	for len(places) > 0 {
-		part, n := *l, 0
-		part.projects, part.all = nil, true
+		part := *l
+		part.projects, part.counted = nil, counted{}
 		path := places[0].path
 		for len(places) > 0 && places[0].path == path {
 			part.projects = append(part.projects, places[0].id)
-			of := counts[places[0].id]
-			n, part.all = n+of.packages, part.all && of.all
+			part.counted = part.plus(counts[places[0].id])
 			places = places[1:]
 		}
+		n := part.packages
 		if n > 0 && total >= begin && total+n <= end {
-			whole.projects, whole.all, inWhole = append(whole.projects, part.projects...), whole.all && part.all, inWhole+n
+			whole.projects, whole.counted = append(whole.projects, part.projects...), whole.plus(part.counted)
 		} else if from := max(begin-total, 0); from < n {
-			more(&part, n, min(n, end-total)-from, from)
+			more(&part, min(n, end-total)-from, from)
 		}
 		total += n
 	}
-	more(&whole, inWhole, inWhole, 0)
+	more(&whole, whole.packages, 0)
 	return ids, total, err
 }
 
@@ -277,22 +350,22 @@ var orders = map[registry.PackageOrder]struct{ column, index string }{
 	byID:                {}, // as the table itself
 }
 
-// page is the ids on a page of a list that has total packages.
-func (l *listing) page(order registry.PackageOrder, total, limit, offset int) (ids []int64, err error) {
+// page is the ids on a page of a list whose packages are counted.
+func (l *listing) page(order registry.PackageOrder, limit, offset int) (ids []int64, err error) {
 	o, known := orders[order]
 	if !known {
 		return nil, fmt.Errorf("packages have no order %q", order)
 	}
-	if offset >= total {
+	if offset >= l.packages {
 		return nil, nil
 	}
-	limit = min(limit, total-offset)
-	descending, turned := l.Descending, offset > total-offset-limit // the other end is nearer
+	limit = min(limit, l.packages-offset)
+	descending, turned := l.Descending, offset > l.packages-offset-limit // the other end is nearer
 	if turned {
-		descending, offset = !descending, total-offset-limit
+		descending, offset = !descending, l.packages-offset-limit
 	}
 	c := conditions{}
-	index, err := l.way(order, descending, total, offset+limit, &c)
+	index, err := l.way(order, descending, offset+limit, &c)
 	if err != nil {
 		return nil, err
 	}
@@ -318,9 +391,9 @@ const (
 	costOfNamed  = 12 // to find it by its name, and to sort it
 )
 
-// way decides how the first need packages of a list that has total are found. It returns what follows the table's name
-// in the query, and adds the conditions.
-func (l *listing) way(order registry.PackageOrder, descending bool, total, need int, c *conditions) (index string, err error) {
+// way decides how the first need packages of a list are found. It returns what follows the table's name in the query, and
+// adds the conditions.
+func (l *listing) way(order registry.PackageOrder, descending bool, need int, c *conditions) (index string, err error) {
 	l.within(c, "k")
 	switch {
 	case l.listed():
@@ -339,12 +412,13 @@ func (l *listing) way(order registry.PackageOrder, descending bool, total, need 
 		return "", err
 	}
 	index = orders[order].index
-	passed, terms := need*stored/total, len(l.Terms) // when they lie as thick everywhere
-	if l.all {
+	thick := need * stored / l.packages // are passed when they lie as thick everywhere
+	passed, terms := thick, len(l.Terms)
+	if l.whole() {
 		terms = 0
 	}
 	// Names that begin alike have more alike, also their type. So what is left of many lies together in these orders.
-	together := total < stored*3/4 && (terms > 0 && (order == registry.ByName || order == registry.ByType) || l.Type != "" && order == registry.ByName)
+	together := l.packages < stored*3/4 && (terms > 0 && (order == registry.ByName || order == registry.ByType) || l.Type != "" && order == registry.ByName)
 	if together {
 		passed = stored
 	}
@@ -356,35 +430,43 @@ func (l *listing) way(order registry.PackageOrder, descending bool, total, need 
 	if order == registry.ByCreation && len(l.projects) == 1 && everything && costOfRow*need < cost {
 		index, cost = "packages_project", costOfRow*need
 	}
+	gathered := costOfNamed * l.packages
+	if l.named == nil {
+		gathered += l.names * (1 + costOfTerm*terms)
+	}
 	switch {
-	case l.Version != "" && costOfSorted*total < cost:
+	case l.Version != "" && costOfSorted*l.packages < cost:
 		l.restrict(c, "k")
 		return l.using("packages_by_version"), l.steer("seqscan")
-	case l.marked() && costOfSorted*total < cost:
+	case l.marked() && costOfSorted*l.packages < cost:
 		l.restrict(c, "k")
 		c.add(isMarked)
 		return l.using("packages_by_status"), l.steer("seqscan")
-	case l.Version == "" && costOfNamed*total < cost:
-		c.add("k.name " + l.among("SELECT n.name FROM "+l.names(c)))
+	case l.Version == "" && gathered < cost:
+		if l.named != nil {
+			c.addIn("k.name", l.named)
+		} else {
+			c.add("k.name " + l.among("SELECT n.name FROM "+l.theirs(c)))
+		}
 		named := *l
 		named.Terms = nil // the names have them
 		named.restrict(c, "k")
 		return l.using("packages_by_name"), l.steer("seqscan")
 	}
 	l.restrict(c, "k")
-	if together && l.Version == "" { // begin where they do
+	if together && l.Version == "" && l.names+thick < stored { // begin where they do, unless it takes as long to see where
 		column := strings.TrimPrefix(orders[order].column, "k.")
 		if descending {
-			c.add("k." + column + " <= (SELECT MAX(n." + column + ") FROM " + l.names(c) + ")")
+			c.add("k." + column + " <= (SELECT MAX(n." + column + ") FROM " + l.theirs(c) + ")")
 		} else {
-			c.add("k." + column + " >= (SELECT MIN(n." + column + ") FROM " + l.names(c) + ")")
+			c.add("k." + column + " >= (SELECT MIN(n." + column + ") FROM " + l.theirs(c) + ")")
 		}
 	}
 	return l.using(index), l.steer("sort, seqscan, bitmapscan")
 }
 
-// names is what follows FROM in a query for the names of a list.
-func (l *listing) names(c *conditions) string {
+// theirs is what follows FROM in a query for the names of a list.
+func (l *listing) theirs(c *conditions) string {
 	names := conditions{args: c.args}
 	l.within(&names, "n")
 	l.restrict(&names, "n")
@@ -476,4 +558,9 @@ func (t *tx) PageFiles(pkg int64, order string, descending bool, limit, offset i
 	files, err = list(t, scanFile, "SELECT "+fileColumns+" FROM package_files f WHERE f.id IN "+set, args...)
 	slices.SortFunc(files, func(a, b *registry.File) int { return cmp.Compare(slices.Index(ids, a.ID), slices.Index(ids, b.ID)) })
 	return files, total, err
+}
+
+func (t *tx) FilesSize(pkg int64) (bytes int64, err error) {
+	err = t.row(func(row scanner) error { return row.Scan(&bytes) }, "SELECT COALESCE(CAST(SUM(f.size) AS BIGINT), 0) FROM package_files f WHERE f.package_id = $1 AND f.status = 0", pkg)
+	return bytes, err
 }

@@ -131,7 +131,7 @@ func entryConditions(f registry.EntryFilter) *conditions {
 	if len(f.Names) > 0 {
 		c.addIn("e.name", f.Names)
 	}
-	c.visible(f.Viewer, false)
+	c.visible(f.Viewer, f.Known)
 	return c
 }
 

@@ -105,8 +105,8 @@ func (t *tx) SetNeeds(entry int64, kind registry.Type, names []string) error {
 
 // Dependents implements [registry.Tx].
 func (t *tx) Dependents(kind registry.Type, name string, viewer registry.Viewer, limit int) ([]*registry.Entry, int, error) {
-	c := &conditions{parts: []string{"e.latest_id <> 0"}}
+	c := &conditions{parts: []string{"e.latest_id <> 0", "e.listed <> 0"}}
 	c.add("d.type = $? AND d.name = $?", kind, name)
-	c.visible(viewer, false)
+	c.visible(viewer, true)
 	return page(t, scanEntry, entryColumns, "needs d JOIN entries e ON e.id = d.entry_id JOIN projects p ON p.id = e.project_id", c, "e.name, e.id", limit, 0)
 }

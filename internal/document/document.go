@@ -209,7 +209,9 @@ func (c *Cache) await(ctx context.Context, request Request) (*document, error) {
 	return built.(*document), nil
 }
 
-func (c *Cache) build(ctx context.Context, request Request) (*document, error) {
+func (c *Cache) build(ctx context.Context, request Request) (_ *document, err error) {
+	ctx, end := registry.Trace(ctx, "document.Build")
+	defer func() { end(err) }()
 	c.building <- struct{}{}
 	defer func() { <-c.building }()
 	var buffer bytes.Buffer

@@ -2,8 +2,10 @@ package document_test
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"mime"
+	"mime/multipart"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -138,4 +140,68 @@ func (c *counting) AddDownloads(rows []registry.Download) error {
 		*c.n += r.Count
 	}
 	return nil
+}
+
+// Whatever ranges and conditions a client sends, what it gets of a file is what the answer says it is.
+func FuzzRanges(f *testing.F) {
+	for _, seed := range []string{"bytes=0-", "bytes=2-4", "bytes=-3", "bytes=0-0,-1", "bytes=9-,2-3", "bytes=10-", "bytes=5-4", "bytes=", "lines=1-2", "bytes=0-18446744073709551616", "bytes=" + strings.Repeat("0-0,", 100)} {
+		f.Add(seed, "", "")
+		f.Add(seed, `"x", W/"y", *`, `"x"`)
+	}
+	disk, err := blob.OpenDisk(f.TempDir())
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Cleanup(func() { disk.Close() })
+	const content = "0123456789"
+	staged, err := disk.Stage(f.Context(), strings.NewReader(content))
+	if err != nil {
+		f.Fatal(err)
+	}
+	defer staged.Discard()
+	if err := staged.Commit(f.Context()); err != nil {
+		f.Fatal(err)
+	}
+	reg, file := &registry.Registry{Blobs: disk}, &registry.File{Name: "a.tgz", Digests: staged.Digests()}
+	f.Fuzz(func(t *testing.T, ranges, match, ifRange string) {
+		r := httptest.NewRequest("GET", "/file", nil)
+		r.Header = http.Header{"Range": {ranges}, "If-None-Match": {match}, "If-Range": {ifRange}}
+		w := httptest.NewRecorder()
+		if err := document.StreamFile(w, r, reg, file); err != nil {
+			t.Fatal(err)
+		}
+		part := func(about, got string) {
+			var from, to, of int
+			if _, err := fmt.Sscanf(about, "bytes %d-%d/%d", &from, &to, &of); err != nil || of != len(content) || from < 0 || to >= of || from > to || got != content[from:to+1] {
+				t.Errorf("Range %q: %q is %q", ranges, about, got)
+			}
+		}
+		kind, parameters, _ := mime.ParseMediaType(w.Header().Get("Content-Type"))
+		switch {
+		case w.Code == http.StatusOK:
+			if w.Body.String() != content {
+				t.Errorf("Range %q: all is %q", ranges, w.Body)
+			}
+		case w.Code == http.StatusPartialContent && kind == "multipart/byteranges":
+			for parts := multipart.NewReader(w.Body, parameters["boundary"]); ; {
+				p, err := parts.NextPart()
+				if err == io.EOF {
+					break
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				got, err := io.ReadAll(p)
+				if err != nil {
+					t.Fatal(err)
+				}
+				part(p.Header.Get("Content-Range"), string(got))
+			}
+		case w.Code == http.StatusPartialContent:
+			part(w.Header().Get("Content-Range"), w.Body.String())
+		case w.Code == http.StatusNotModified && match != "", w.Code == http.StatusRequestedRangeNotSatisfiable && ranges != "":
+		default:
+			t.Errorf("Range %q, If-None-Match %q, If-Range %q: %d", ranges, match, ifRange, w.Code)
+		}
+	})
 }

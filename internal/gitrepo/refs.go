@@ -431,10 +431,12 @@ func (r *Repos) Grows() <-chan int64 { return r.tidying }
 
 // Tidy packs a repository when there is enough to pack (git-gc). Nothing is thrown away: what a branch has left a lock file may
 // still name.
-func (r *Repos) Tidy(ctx context.Context, project int64) error {
+func (r *Repos) Tidy(ctx context.Context, project int64) (err error) {
 	if !r.Has(project) {
 		return nil
 	}
+	ctx, end := registry.TraceProject(ctx, "job.Tidy", project)
+	defer func() { end(err) }()
 	ctx, cancel := context.WithTimeout(ctx, time.Hour)
 	defer cancel()
 	cmd := r.command(ctx, r.path(project), "-c", "gc.auto=2000", "-c", "gc.autoPackLimit=40", "-c", "gc.cruftPacks=true", "-c", "gc.pruneExpire=never",

@@ -367,6 +367,8 @@ func (r *Registry) CleanUp(ctx context.Context) (bool, error) {
 
 // clean takes away what goes, and tells whether that is all.
 func (r *Registry) clean(ctx context.Context, p *CleanupPolicy) (done bool, err error) {
+	ctx, end := TraceProject(ctx, "job.CleanUp", p.ProjectID)
+	defer func() { end(err) }()
 	deadline := time.Now().Add(cleanupTime)
 	// What was downloaded from this node must not seem to be unused.
 	if err := r.Downloads.Flush(ctx, r.Store); err != nil {

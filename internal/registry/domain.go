@@ -401,6 +401,9 @@ func Within(t Traits) (k Kinds) {
 	return k
 }
 
+// AnyKind are all combinations.
+var AnyKind = Within(allTraits)
+
 // kind is the set of one combination.
 func (t Traits) kind() Kinds { return 1 << t }
 

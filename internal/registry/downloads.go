@@ -105,8 +105,13 @@ func (d *Downloads) take() []Download {
 
 // Flush writes what was counted. What it could not write is there for the next time; a commit whose answer got lost may
 // so be counted twice.
-func (d *Downloads) Flush(ctx context.Context, store Store) error {
+func (d *Downloads) Flush(ctx context.Context, store Store) (err error) {
 	rows := d.take()
+	if len(rows) == 0 {
+		return nil
+	}
+	ctx, end := Trace(ctx, "job.CountDownloads")
+	defer func() { end(err) }()
 	for len(rows) > 0 {
 		batch := rows[:min(len(rows), downloadBatch)]
 		if err := store.Write(ctx, func(tx Tx) error { return tx.AddDownloads(batch) }); err != nil {

@@ -23,6 +23,11 @@ const (
 	Unavailable                 // a part we depend on does not answer: 503
 )
 
+var kindNames = [...]string{"fault", "invalid", "unauthenticated", "forbidden", "not_found", "conflict", "too_large", "limited", "full", "unavailable"}
+
+// String is the name of the kind in traces.
+func (k Kind) String() string { return kindNames[k] }
+
 // Error is an error with a kind and a sentence that may be shown to the caller.
 type Error struct {
 	Kind    Kind

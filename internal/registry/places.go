@@ -209,15 +209,20 @@ func (r *Registry) CondemnProject(ctx context.Context, id int64) error {
 
 // RemovePlaces condemns what was marked longer ago than DeletionDelay, and removes all that is condemned, in small
 // transactions between which others have their turn. When ctx ends it stops; the rest is for the next time.
-func (r *Registry) RemovePlaces(ctx context.Context) error {
+func (r *Registry) RemovePlaces(ctx context.Context) (err error) {
 	var groups []*Group
 	var projects []*Project
-	err := r.Store.Read(ctx, func(tx Tx) (err error) {
+	err = r.Store.Read(ctx, func(tx Tx) (err error) {
 		groups, projects, err = tx.DuePlaces(time.Now().Add(-r.DeletionDelay))
 		return err
 	})
 	if err != nil {
 		return err
+	}
+	if len(groups)+len(projects) > 0 {
+		var end func(error)
+		ctx, end = Trace(ctx, "job.RemovePlaces")
+		defer func() { end(err) }()
 	}
 	// Meanwhile it may have been restored, or gone with a group above it, or another node was faster.
 	passed := func(err error) error {

@@ -199,7 +199,8 @@ type Tx interface {
 	SetLatest(entry, pkg int64, listed Kinds) error
 	// SetNeeds says on which names the latest version of an entry depends.
 	SetNeeds(entry int64, t Type, names []string) error
-	// Dependents lists entries that the viewer may read and whose latest version depends on a name, by name, and their total number.
+	// Dependents lists entries whose latest version depends on a name, by name, and their total number: those with a listed version, of
+	// projects that the viewer may know of and read.
 	Dependents(t Type, name string, viewer Viewer, limit int) (entries []*Entry, total int, err error)
 	Entry(project int64, t Type, name string) (*Entry, error)
 	EntryByID(id int64) (*Entry, error)
@@ -258,6 +259,8 @@ type Tx interface {
 	EachFile(entries []int64, f func(*Package, *File) error) error
 	// PageFiles is a part of the files of a package, and their total number. order is id, created_at or file_name.
 	PageFiles(pkg int64, order string, descending bool, limit, offset int) (files []*File, total int, err error)
+	// FilesSize is the bytes of all files of a package.
+	FilesSize(pkg int64) (bytes int64, err error)
 
 	CreateSymbol(*Symbol) error
 	// Symbols are those with a signature, a name and one of the checksums in installable packages of a project, or of the
@@ -556,6 +559,7 @@ type EntryFilter struct {
 	Viewer  Viewer
 	Project int64    // 0: of any
 	Group   *Group   // the project is below this group; nil: any
+	Known   bool     // the viewer may know of the project, and not only pull from it
 	Listed  Kinds    // it has a listed version of one of them; 0: any version
 	Names   []string // it has one of them; none: any
 	Once    bool     // of the entries of several projects with one name only the newest

@@ -93,7 +93,9 @@ func (r *Registry) Holding(ctx context.Context, name string, work func(l *Lease,
 // Collect removes what has been without a row for grace. With whole it looks at the list of the store, too, for what broken
 // publishes left, younger than grace and what is noted for shorter aside. progress, if any, is called now and then.
 func (r *Registry) Collect(ctx context.Context, store BlobStore, grace time.Duration, whole bool, progress func(Collection)) (done Collection, err error) {
-	err = r.Holding(ctx, CollectLease, func(l *Lease, keep func() error) error {
+	err = r.Holding(ctx, CollectLease, func(l *Lease, keep func() error) (err error) {
+		ctx, end := Trace(ctx, "job.Collect")
+		defer func() { end(err) }()
 		report := func() error {
 			if progress != nil {
 				progress(done)

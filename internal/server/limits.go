@@ -46,8 +46,8 @@ func newLimits(l Limits) *limits {
 	return &limits{Limits: l, rates: map[client]*rate.Limiter{}, uploads: map[client]int{}}
 }
 
-// unlimited are the routes by which others see that the server lives.
-var unlimited = map[string]bool{"/-/health": true, "/-/liveness": true, "/-/readiness": true, "/metrics": true}
+// operations are the routes by which others see that the server lives. They are not limited, and leave no traces.
+var operations = map[string]bool{"/-/health": true, "/-/liveness": true, "/-/readiness": true, "/metrics": true}
 
 func clientsOf(r *http.Request) []client {
 	digest := func(text string) client {
@@ -66,7 +66,7 @@ func clientsOf(r *http.Request) []client {
 // admit lets a request in, or answers it. done is to be called when it is over.
 func (l *limits) admit(w http.ResponseWriter, r *http.Request) (done func(), admitted bool) {
 	upload := r.ContentLength != 0 && (r.Method == http.MethodPut || r.Method == http.MethodPost) && strings.Contains(r.URL.Path, "/packages/")
-	if l.Rate == 0 && !upload || unlimited[r.URL.Path] {
+	if l.Rate == 0 && !upload || operations[r.URL.Path] {
 		return func() {}, true
 	}
 	clients := clientsOf(r)

@@ -17,9 +17,14 @@ import (
 	"regexp"
 	"runtime/debug"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
+
+	"go.opentelemetry.io/otel/codes"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.opentelemetry.io/otel/trace"
 
 	"packhouse/internal/format/git"
 	"packhouse/internal/registry"
@@ -57,6 +62,7 @@ func (s *Server) handler() http.Handler {
 			s.answered.Add(1)
 			s.account(r, response, time.Since(response.began))
 			if failure != nil && response.status != http.StatusInternalServerError {
+				trace.SpanFromContext(r.Context()).SetStatus(codes.Error, "the answer was cut off")
 				panic(http.ErrAbortHandler) // the answer is cut off; the client must see that
 			}
 		}()
@@ -321,6 +327,9 @@ func (s *Server) account(r *http.Request, w *response, took time.Duration) {
 		status = http.StatusOK
 	}
 	s.metrics.count(r, status, w.bytes, took)
+	if s.config.Traces != nil {
+		s.describe(r, w, status)
+	}
 	switch {
 	case s.config.LogRequests == "none", s.config.LogRequests == "errors" && status < 400:
 		return
@@ -328,6 +337,40 @@ func (s *Server) account(r *http.Request, w *response, took time.Duration) {
 	slog.LogAttrs(r.Context(), slog.LevelInfo, "request",
 		slog.String("method", r.Method), slog.String("path", redact(r.URL)), slog.Int("status", status), slog.Int64("bytes", w.bytes),
 		slog.Float64("ms", float64(took.Microseconds())/1000), slog.String("address", r.RemoteAddr), slog.String("agent", r.UserAgent()))
+}
+
+// describe adds to the span of a request what is known of it at its end, as the semantic conventions for HTTP servers have it: the route, which
+// also is its name, and nothing that may hold a secret.
+func (s *Server) describe(r *http.Request, w *response, status int) {
+	span := trace.SpanFromContext(r.Context())
+	if !span.IsRecording() {
+		return
+	}
+	method, name := r.Method, r.Method
+	if !methods[method] {
+		method, name = "_OTHER", "HTTP"
+	}
+	if route := r.Pattern[strings.IndexByte(r.Pattern, ' ')+1:]; route != "" && route != everything {
+		name += " " + route
+		span.SetAttributes(semconv.HTTPRoute(route))
+	}
+	span.SetName(name)
+	span.SetAttributes(semconv.HTTPRequestMethodKey.String(method), semconv.URLPath(redact(r.URL)), semconv.HTTPResponseStatusCode(status), semconv.HTTPResponseBodySize(int(w.bytes)),
+		semconv.NetworkProtocolVersion(strings.TrimSuffix(strings.TrimPrefix(r.Proto, "HTTP/"), ".0")), semconv.ClientAddress(w.actor.Address), semconv.UserAgentOriginal(r.UserAgent()),
+		semconv.HTTPResponseHeader("x-request-id", w.id[0]))
+	if r.ContentLength > 0 {
+		span.SetAttributes(semconv.HTTPRequestBodySize(int(r.ContentLength)))
+	}
+	if u, err := url.Parse(s.BaseURL(r)); err == nil {
+		span.SetAttributes(semconv.URLScheme(u.Scheme), semconv.ServerAddress(u.Hostname()))
+		if port, err := strconv.Atoi(u.Port()); err == nil {
+			span.SetAttributes(semconv.ServerPort(port))
+		}
+	}
+	if status >= 500 {
+		span.SetStatus(codes.Error, "")
+		span.SetAttributes(semconv.ErrorTypeKey.String(strconv.Itoa(status)))
+	}
 }
 
 // secretPath finds what must not be in a log: the routes that name a token or a sign-in, and anything that looks like

@@ -35,6 +35,7 @@ import (
 	"packhouse/internal/format/pypi"
 	"packhouse/internal/gitrepo"
 	"packhouse/internal/registry"
+	"packhouse/internal/tracing"
 	"packhouse/internal/web"
 )
 
@@ -65,7 +66,8 @@ type Config struct {
 	RootPassword    string         // of the first start; empty: generated
 	RootToken       string         // of the first start; empty: generated
 	Limits          Limits
-	QueueLimit      int // transactions that go on or wait; 0: any number
+	QueueLimit      int             // transactions that go on or wait; 0: any number
+	Traces          *tracing.Traces // nil: none
 	Version         string
 	Revision        string
 }
@@ -148,6 +150,11 @@ func New(ctx context.Context, config Config) (_ *Server, err error) {
 	if s.store, err = config.Store(ctx); err != nil {
 		return nil, err
 	}
+	system := "sqlite"
+	if strings.Contains(config.Database, "://") {
+		system = "postgresql"
+	}
+	s.store = config.Traces.Store(s.store, system)
 	defer func() {
 		if err != nil {
 			s.Close()
@@ -156,6 +163,7 @@ func New(ctx context.Context, config Config) (_ *Server, err error) {
 	if s.blobs, err = config.BlobStore(ctx); err != nil {
 		return nil, err
 	}
+	s.blobs = config.Traces.Blobs(s.blobs)
 	if _, links := s.blobs.(registry.Linker); config.BlobRedirect && !links {
 		return nil, errors.New("--blob-redirect: clients can be sent to a bucket only, not to a folder")
 	}
@@ -200,7 +208,7 @@ func New(ctx context.Context, config Config) (_ *Server, err error) {
 	s.web.Routes(s.handle)
 	s.operationRoutes()
 	s.http = &http.Server{
-		Handler:           s.handler(),
+		Handler:           config.Traces.Handler(s.handler(), func(r *http.Request) bool { return operations[r.URL.Path] }),
 		ReadHeaderTimeout: 20 * time.Second,
 		WriteTimeout:      answerPatience, // which large and late answers extend
 		IdleTimeout:       2 * time.Minute,
@@ -409,13 +417,21 @@ func (s *Server) cleanUp(ctx context.Context) {
 func (s *Server) purge(ctx context.Context) {
 	tick := time.NewTicker(flushInterval)
 	defer tick.Stop()
-	for {
-		if err := s.reg.Purge(ctx); err != nil {
-			slog.Error("remove what is marked for destruction", "err", err)
+	purge := func(ctx context.Context) error {
+		err := s.reg.Purge(ctx)
+		if err != nil {
+			slog.ErrorContext(ctx, "remove what is marked for destruction", "err", err)
 		}
+		return err
+	}
+	purge(ctx)
+	for {
 		select {
 		case <-s.reg.Marked():
+			ctx, end := registry.Trace(ctx, "job.Purge")
+			end(purge(ctx))
 		case <-tick.C:
+			purge(ctx)
 		case <-ctx.Done():
 			return
 		}

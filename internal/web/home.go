@@ -158,7 +158,8 @@ const maxQuery = 8
 func (q *request) find(tx registry.Tx, page *searchPage, quick bool) error {
 	words := strings.Fields(page.Query)
 	words = words[:min(len(words), maxQuery)]
-	entries, total, err := tx.SearchEntries(registry.EntryFilter{Type: registry.Type(page.Type), Viewer: q.who.Viewer(), Terms: words, NoTotal: quick, Limit: page.Size, Offset: page.Offset()})
+	entries, total, err := tx.SearchEntries(registry.EntryFilter{Type: registry.Type(page.Type), Viewer: q.who.Viewer(), Known: true, Listed: registry.AnyKind, Terms: words, NoTotal: quick,
+		Limit: page.Size, Offset: page.Offset()})
 	if err != nil {
 		return err
 	}

@@ -163,13 +163,15 @@ const (
 // reach finds a package of the project, as the REST API does by its id.
 func (q *request) reach(tx registry.Tx) (*registry.Package, error) {
 	p, err := tx.Package(q.number("package_id"))
-	if err != nil {
-		return nil, err
+	if err == nil && (p.ProjectID != q.place.Project.ID || !q.shown(p)) {
+		err = errNoPage
 	}
-	if p.ProjectID != q.place.Project.ID || p.Status != registry.Default && p.Status != registry.Deprecated && (p.Status != registry.Hidden || !q.place.Deletes()) {
-		return nil, errNoPage
-	}
-	return p, nil
+	return p, err
+}
+
+// shown tells whether the person is told of a version: of one that is not listed, only who may list it again.
+func (q *request) shown(p *registry.Package) bool {
+	return p.Status == registry.Default || p.Status == registry.Deprecated || p.Status == registry.Hidden && q.place.Deletes()
 }
 
 func (h *Handler) showPackage(q *request) error {
@@ -211,6 +213,7 @@ func (q *request) readPackage(tx registry.Tx, page *packagePage) (err error) {
 	if err != nil {
 		return err
 	}
+	all = slices.DeleteFunc(all, func(p *registry.Package) bool { return !q.shown(p) })
 	page.Count = len(all)
 	for _, p := range all {
 		if p.ID == page.Entry.LatestID && p.ID != page.ID {
@@ -225,9 +228,6 @@ func (q *request) readPackage(tx registry.Tx, page *packagePage) (err error) {
 		return err
 	}
 	page.FilePages.Total = page.FileCount
-	for _, f := range page.Files {
-		page.FileBytes += f.Size
-	}
 	if page.Description, err = q.h.Registry.Describe(tx, page.Package); err != nil {
 		return err
 	}
@@ -256,9 +256,6 @@ func (q *request) readVersions(tx registry.Tx, page *packagePage, all []*registr
 	}
 	from := min(page.FilePages.Offset(), len(all))
 	for _, p := range all[from:min(from+versionsShown, len(all))] {
-		if p.Status == registry.Hidden && !q.place.Deletes() {
-			continue
-		}
 		v := version{Package: p, Latest: p.ID == page.Entry.LatestID, Here: p.ID == page.ID}
 		for _, tag := range tags {
 			if tag.PackageID == p.ID {
@@ -282,7 +279,7 @@ func (q *request) readDependencies(tx registry.Tx, page *packagePage) error {
 	names = slices.Compact(names)
 	page.Known = map[string]*found{}
 	if names = names[:min(len(names), maxKnown)]; len(names) > 0 {
-		here, err := q.founds(tx, registry.EntryFilter{Type: page.Type, Viewer: q.who.Viewer(), Names: names, Once: true, NoTotal: true, Limit: maxKnown})
+		here, err := q.founds(tx, registry.EntryFilter{Type: page.Type, Viewer: q.who.Viewer(), Known: true, Listed: registry.AnyKind, Names: names, Once: true, NoTotal: true, Limit: maxKnown})
 		if err != nil {
 			return err
 		}
@@ -304,7 +301,10 @@ const (
 	usersShown = 50
 )
 
-func (q *request) readOverview(tx registry.Tx, page *packagePage) error {
+func (q *request) readOverview(tx registry.Tx, page *packagePage) (err error) {
+	if page.FileBytes, err = tx.FilesSize(page.ID); err != nil {
+		return err
+	}
 	if page.CreatorID != 0 {
 		user, err := tx.User(page.CreatorID)
 		if err == nil {

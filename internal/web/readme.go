@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"html/template"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 
@@ -14,6 +15,7 @@ import (
 	"github.com/yuin/goldmark/extension"
 	"github.com/yuin/goldmark/renderer/html"
 	nethtml "golang.org/x/net/html"
+	"golang.org/x/net/html/atom"
 )
 
 // A readme is whatever its publisher has put there. What comes of it is text with a few plain elements: nothing that runs, that
@@ -85,100 +87,88 @@ func renderReadme(text, kind string) template.HTML {
 	if strings.TrimSpace(text) == "" {
 		return ""
 	}
-	if kind != "text/markdown" || len(text) > maxReadme || !tame(text) {
-		if len(text) > maxPlain {
-			text = strings.ToValidUTF8(text[:maxPlain], "") + "\n…"
-		}
-		return template.HTML(`<pre class="plain">` + template.HTMLEscapeString(text) + `</pre>`) // escaped
-	}
 	var b bytes.Buffer
-	if err := markdown.Convert([]byte(text), &b); err != nil {
-		return template.HTML(`<pre class="plain">` + template.HTMLEscapeString(text) + `</pre>`) // escaped
+	if kind == "text/markdown" && len(text) <= maxReadme && tame(text) && markdown.Convert([]byte(text), &b) == nil {
+		if settled, ok := settle(clean.SanitizeBytes([]byte(boxes.Replace(b.String())))); ok {
+			return template.HTML(settled) // cleaned
+		}
 	}
-	return template.HTML(settle(clean.SanitizeBytes([]byte(boxes.Replace(b.String()))))) // cleaned
+	if len(text) > maxPlain {
+		text = strings.ToValidUTF8(text[:maxPlain], "") + "\n…"
+	}
+	return template.HTML(`<pre class="plain">` + template.HTMLEscapeString(text) + `</pre>`) // escaped
 }
 
-// settle fits clean HTML into the page: its headings are below the page's own, its tables and code can be scrolled by keyboard, and for
-// a picture, which would tell its server who reads here, there is its text, as a link.
-func settle(text []byte) string {
+// settle fits clean HTML into the page: what it leaves open ends with it, its headings are below the page's own, its tables and code can
+// be scrolled by keyboard, and for a picture, which would tell its server who reads here, there is its text, as a link. ok is false for
+// what is nested too deep.
+func settle(text []byte) (settled string, ok bool) {
+	around := &nethtml.Node{Type: nethtml.ElementNode, Data: "div", DataAtom: atom.Div}
+	nodes, err := nethtml.ParseFragment(bytes.NewReader(text), around)
+	if err != nil {
+		return "", false
+	}
+	for _, n := range nodes {
+		around.AppendChild(n)
+	}
+	for _, n := range slices.Collect(around.Descendants()) {
+		fit(n)
+	}
 	var out strings.Builder
-	tokens := nethtml.NewTokenizer(bytes.NewReader(text))
-	links := 0 // that are open
-	head := "" // the start of a table's head that was not written yet
-	for {
-		kind := tokens.Next()
-		if kind == nethtml.ErrorToken {
-			return out.String()
+	for n := range around.ChildNodes() {
+		if err := nethtml.Render(&out, n); err != nil {
+			return "", false
 		}
-		token := tokens.Token()
-		if head != "" {
-			if kind == nethtml.EndTagToken && token.Data == "th" { // the head of nothing is none
-				head = ""
-				out.WriteString("<td></td>")
-				continue
-			}
-			out.WriteString(head)
-			head = ""
+	}
+	return out.String(), true
+}
+
+// fit fits one element into the page.
+func fit(n *nethtml.Node) {
+	switch n.DataAtom {
+	case atom.H1, atom.H2, atom.H3, atom.H4, atom.H5, atom.H6: // two levels below
+		n.Data = "h" + string(min(n.Data[1]+2, '6'))
+	case atom.A: // the policy lets addresses of no server pass, which lead to this one
+		n.Attr = slices.DeleteFunc(n.Attr, func(a nethtml.Attribute) bool {
+			return a.Key == "href" && external(a.Val) == "" && !strings.HasPrefix(a.Val, "mailto:")
+		})
+	case atom.Img:
+		picture(n)
+	case atom.Th:
+		if n.FirstChild == nil { // the head of nothing is none
+			n.Data = "td"
 		}
-		switch kind {
-		case nethtml.StartTagToken, nethtml.SelfClosingTagToken:
-			switch token.Data {
-			case "h1", "h2", "h3", "h4", "h5", "h6":
-				token.Data = lower(token.Data)
-			case "img":
-				picture(&out, token, links > 0)
-				continue
-			case "a":
-				links++
-			case "table":
-				out.WriteString(`<div class="scroll" tabindex="0">`)
-			case "th":
-				head = token.String()
-				continue
-			case "pre":
-				token.Attr = append(token.Attr, nethtml.Attribute{Key: "tabindex", Val: "0"})
-			}
-		case nethtml.EndTagToken:
-			switch token.Data {
-			case "h1", "h2", "h3", "h4", "h5", "h6":
-				token.Data = lower(token.Data)
-			case "a":
-				links = max(0, links-1)
-			case "table":
-				out.WriteString("</table></div>")
-				continue
-			}
-		}
-		out.WriteString(token.String())
+	case atom.Pre:
+		n.Attr = append(n.Attr, nethtml.Attribute{Key: "tabindex", Val: "0"})
+	case atom.Table:
+		scroll := &nethtml.Node{Type: nethtml.ElementNode, Data: "div", Attr: []nethtml.Attribute{{Key: "class", Val: "scroll"}, {Key: "tabindex", Val: "0"}}}
+		n.Parent.InsertBefore(scroll, n)
+		n.Parent.RemoveChild(n)
+		scroll.AppendChild(n)
 	}
 }
 
-// lower is a heading two levels below.
-func lower(heading string) string {
-	level := min(heading[1]+2, '6')
-	return "h" + string(rune(level))
-}
-
-// picture writes the text of a picture, linked to it unless a link is around it.
-func picture(out *strings.Builder, token nethtml.Token, linked bool) {
-	var alt, src string
-	for _, a := range token.Attr {
-		switch a.Key {
-		case "alt":
-			alt = a.Val
-		case "src":
-			src = external(a.Val)
+// picture puts the text of a picture in its place, linked to it unless a link is around it.
+func picture(n *nethtml.Node) {
+	text, source := "image", ""
+	for _, a := range n.Attr {
+		switch {
+		case a.Key == "alt" && strings.TrimSpace(a.Val) != "":
+			text = a.Val
+		case a.Key == "src":
+			source = external(a.Val)
 		}
 	}
-	if strings.TrimSpace(alt) == "" {
-		alt = "image"
+	n.Data, n.Attr = "span", []nethtml.Attribute{{Key: "class", Val: "picture"}}
+	n.AppendChild(&nethtml.Node{Type: nethtml.TextNode, Data: text})
+	for above := range n.Ancestors() {
+		if above.DataAtom == atom.A {
+			return
+		}
 	}
-	alt = template.HTMLEscapeString(alt)
-	if linked || src == "" {
-		out.WriteString(`<span class="picture">` + alt + `</span>`)
-		return
+	if source != "" {
+		n.Data, n.Attr = "a", append(n.Attr, nethtml.Attribute{Key: "rel", Val: "nofollow noreferrer"}, nethtml.Attribute{Key: "href", Val: source})
 	}
-	out.WriteString(`<a class="picture" rel="nofollow noreferrer" href="` + template.HTMLEscapeString(src) + `">` + alt + `</a>`)
 }
 
 // readmes keeps those that were rendered last.

@@ -13,7 +13,6 @@ import (
 )
 
 const (
-	listsVersions = 10  // of each name
 	listsFiles    = 10  // of each version
 	listsProjects = 100 // of the group, when the packages are spread
 	listsBound    = 20  // ms, that no page may take longer than
@@ -128,7 +127,7 @@ func (p listPage) read(ctx context.Context, s *listStore) (items []string, took 
 // measureLists asks for each page of each row several times, one at a time, in an order that is another each time. All
 // stores hold the same, so their answers are compared.
 func (b *bench) measureLists(stores []*listStore, scope, where string) error {
-	packages := len(stores[0].names) * listsVersions
+	packages := len(stores[0].names) * b.listVersions
 	orders := []string{"created_at", "name", "version", "type"}
 	if scope == "group" {
 		orders = append(orders, "project_path")

@@ -24,7 +24,7 @@ import (
 func TestRunGivesEveryFigure(t *testing.T) {
 	o := options{
 		readVersions: 70, grownVersions: 45, freshVersions: []int{20, 45}, publishers: 3, each: 4, large: 6 << 20, largeFile: 3 << 20,
-		listPackages: 200, listRequests: 1,
+		listPackages: 200, listVersions: 10, listRequests: 1,
 		rounds: 1, duration: 100 * time.Millisecond, connections: 4,
 		starts: 1, settle: time.Millisecond, quiet: time.Millisecond,
 		wrk:   false, // has no time shorter than a second

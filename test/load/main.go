@@ -47,6 +47,7 @@ type options struct {
 	large         int64         // bytes of the large package of each format
 	largeFile     int64         // bytes of the large file that is read, and of what peers take of npm's
 	listPackages  int           // of the store whose lists are read
+	listVersions  int           // of each name there
 	listRequests  int           // of each kind of page, at least
 	rounds        int           // of each system in a comparison; they alternate
 	duration      time.Duration // of one round
@@ -63,7 +64,7 @@ type options struct {
 func full() options {
 	return options{
 		readVersions: 500, grownVersions: 5000, freshVersions: []int{500, 5000}, publishers: 8, each: 250, large: 1 << 30, largeFile: 100 << 20,
-		listPackages: 100_000, listRequests: 200,
+		listPackages: 100_000, listVersions: 10, listRequests: 200,
 		rounds: 3, duration: 3 * time.Second, connections: 16,
 		starts: 10, settle: 2 * time.Second, quiet: 90 * time.Second, wrk: true, peers: true,
 	}
@@ -84,6 +85,7 @@ func main() {
 	from := flag.String("from", "", "measure nothing: print the report of this JSON `file`, as Markdown")
 	docs := flag.String("docs", "", "with -from, put it into this Markdown `file` instead, in place of the one that it has")
 	duration := flag.Duration("duration", 0, "of one round of reading, instead of the default")
+	versions := flag.Int("list-versions", 0, "of each name in the full store, instead of the default")
 	rounds := flag.Int("rounds", 0, "of each system in a comparison, instead of the default")
 	flag.Usage = func() {
 		fmt.Fprintln(flag.CommandLine.Output(), "usage: go run ./test/load [flags]\nsteps: "+strings.Join(stepNames(), ", "))
@@ -103,6 +105,9 @@ func main() {
 	}
 	if *duration > 0 {
 		o.duration = *duration
+	}
+	if *versions > 0 {
+		o.listVersions = *versions
 	}
 	if *rounds > 0 {
 		o.rounds = *rounds

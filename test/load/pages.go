@@ -49,7 +49,7 @@ func (s *listStore) signIn(username, password string) (http.Header, error) {
 
 // measurePages asks for each page several times, one at a time.
 func (b *bench) measurePages(stores []*listStore, scope, where, project, group string) error {
-	packages := len(stores[0].names) * listsVersions
+	packages := len(stores[0].names) * b.listVersions
 	for _, page := range []struct {
 		id    string
 		admin bool

@@ -90,7 +90,7 @@ func searchKinds(scope string) []searchKind {
 
 // measureSearch asks each endpoint for each term several times, one at a time. Both stores must find as much.
 func (b *bench) measureSearch(stores []*listStore, scope, where string) error {
-	packages := len(stores[0].names) * listsVersions
+	packages := len(stores[0].names) * b.listVersions
 	for _, kind := range searchKinds(scope) {
 		f := &figure{ID: "search." + scope + "." + kind.id, What: fmt.Sprintf("%d packages %s: %s, 99 of 100 within", packages, where, kind.what), Unit: "ms"}
 		totals := map[int]int{}

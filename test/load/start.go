@@ -30,7 +30,7 @@ func storeStart(b *bench) error {
 	if err != nil {
 		return err
 	}
-	packages := len(stores[0].names) * listsVersions
+	packages := len(stores[0].names) * b.listVersions
 	what := fmt.Sprintf("store of %d packages, %d files", packages, packages*listsFiles+stores[0].files-listsFiles)
 	starts := &figure{ID: "store.start.time", Unit: "s", What: fmt.Sprintf("start to ready, %s, median of %d", what, b.starts)}
 	idle := &figure{ID: "store.memory.start", Unit: "MiB", What: "idle memory after start, " + what + ", VmRSS"}

@@ -22,6 +22,7 @@ import (
 // listStore is a server on a full store.
 type listStore struct {
 	system  string
+	each    int    // versions of each name
 	dialect string // name of the driver
 	dsn     string
 	config  harness.Config
@@ -63,8 +64,8 @@ func (b *bench) fillStores() error {
 	folder := filepath.Join(b.dir, "full")
 	var stores []*listStore
 	for _, s := range []*listStore{
-		{system: packhouse + ", SQLite", dialect: "sqlite", dsn: "file:" + filepath.Join(folder, "sqlite", "packhouse.db") + "?_pragma=busy_timeout(60000)"},
-		{system: packhouse + ", PostgreSQL", dialect: "pgx", dsn: url},
+		{system: packhouse + ", SQLite", each: b.listVersions, dialect: "sqlite", dsn: "file:" + filepath.Join(folder, "sqlite", "packhouse.db") + "?_pragma=busy_timeout(60000)"},
+		{system: packhouse + ", PostgreSQL", each: b.listVersions, dialect: "pgx", dsn: url},
 	} {
 		s.config = harness.Config{
 			Data: filepath.Join(folder, s.dialect), RootPassword: harness.Random(), RootToken: harness.Random(), Args: []string{"--log-requests", "none"},
@@ -77,7 +78,7 @@ func (b *bench) fillStores() error {
 		}
 		b.ends = append(b.ends, func() { s.server.Stop() })
 		stores = append(stores, s)
-		if err := s.fill(b.ctx, b.listPackages/listsVersions); err != nil {
+		if err := s.fill(b.ctx, b.listPackages/s.each); err != nil {
 			return fmt.Errorf("%s: %w", s.system, err)
 		}
 	}
@@ -176,7 +177,7 @@ func (s *listStore) write(ctx context.Context, db *sql.DB, user int64, names int
 		"INSERT INTO entries (project_id, type, name, revision, latest_id, search, created_at, updated_at) SELECT {project}, type, name, {versions}, 0, '', {begin}, {begin} FROM named ORDER BY i",
 		"INSERT INTO pipelines (project_id, user_id, ref, sha, source, web_url, created_at) SELECT {project}, {user}, 'main', '0123456789012345678901234567890123456789', 'push', '', {begin} FROM named",
 	)
-	for v := range listsVersions {
+	for v := range s.each {
 		version := fmt.Sprintf("'1.%d.' || (n.i %% 7)", v)
 		if v == 0 {
 			version = "CASE WHEN e.type = 'maven' THEN '' ELSE " + version + " END"
@@ -202,8 +203,8 @@ func (s *listStore) write(ctx context.Context, db *sql.DB, user int64, names int
 	for _, f := range listFragments {
 		statements = append(statements, fmt.Sprintf("INSERT INTO fragments (package_id, variant, body) SELECT id, '%s', CAST('%s' AS %s) FROM packages WHERE type = '%s'", f.variant, f.body, bytes, f.kind))
 	}
-	s.crowded, s.files = int64(names), min(10_000, listsVersions*names) // as many as a package may have
-	values := strings.NewReplacer("{project}", fmt.Sprint(s.project), "{group}", fmt.Sprint(s.group), "{user}", fmt.Sprint(user), "{versions}", fmt.Sprint(listsVersions),
+	s.crowded, s.files = int64(names), min(10_000, s.each*names) // as many as a package may have
+	values := strings.NewReplacer("{project}", fmt.Sprint(s.project), "{group}", fmt.Sprint(s.group), "{user}", fmt.Sprint(user), "{versions}", fmt.Sprint(s.each),
 		"{names}", fmt.Sprint(names), "{begin}", fmt.Sprint(begin), "{files}", fmt.Sprint(listsFiles), "{most}", fmt.Sprint(s.files), "{crowded}", fmt.Sprint(s.crowded),
 		"{digest}", "CAST(1000000000 + p.id * 20000 + f AS TEXT)")
 	for _, statement := range statements {

@@ -134,6 +134,7 @@ await look("a readme full of attacks is harmless", async () => {
     ["SCRIPT", "STYLE", "IFRAME", "OBJECT", "EMBED", "LINK", "META", "BASE", "FORM", "INPUT", "BUTTON", "SVG", "MATH", "IMG", "VIDEO", "TEXTAREA", "TEMPLATE"].includes(e.tagName.toUpperCase()) && !(e.tagName === "INPUT" && e.disabled) ||
     [...e.attributes].some((a) => a.name.startsWith("on") || a.name === "style" || a.name === "id" || a.name === "class" && !["scroll", "picture"].includes(a.value) || a.name === "href" && !/^(https?|mailto):/.test(a.value))).map((e) => e.outerHTML.slice(0, 200)));
   holds(`left of it: ${left.join("\n")}`, left.length === 0);
+  holds("the rest of the page is in the readme", await page.locator("aside").evaluate((aside) => aside.closest(".readme, a, b, table") === null && aside.querySelector(":scope > a") === null));
   // Nothing of it covers the page or leads a click astray.
   for (const link of await readme.locator("a").all()) {
     const href = await link.getAttribute("href");

@@ -293,6 +293,12 @@ func testListOfFiles(t *testing.T, s *store) {
 			}
 		}
 	}
+	var bytes int64
+	for _, f := range files {
+		bytes += f.Size
+	}
+	same(t, "size of all files", bytes, find(s, func(tx registry.Tx) (int64, error) { return tx.FilesSize(pkg.ID) }))
+	same(t, "size of no files", int64(0), find(s, func(tx registry.Tx) (int64, error) { return tx.FilesSize(1 << 40) }))
 	if files, total := page(other.ID, "id", false, 10, 0); len(files) != 1 || total != 1 {
 		t.Errorf("another package has %d files and the total %d", len(files), total)
 	}

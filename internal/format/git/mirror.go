@@ -55,7 +55,9 @@ func (h *Handler) FetchMirror(ctx context.Context) (ran bool, err error) {
 	return true, err
 }
 
-func (h *Handler) fetch(ctx context.Context, m *registry.Mirror) error {
+func (h *Handler) fetch(ctx context.Context, m *registry.Mirror) (err error) {
+	ctx, end := registry.TraceProject(ctx, "job.Mirror", m.ProjectID)
+	defer func() { end(err) }()
 	view, err := h.Gate.Now(ctx)
 	if err != nil {
 		return err

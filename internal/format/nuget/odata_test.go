@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"packhouse/internal/registry"
 )
@@ -350,6 +351,59 @@ func FuzzFilter(f *testing.F) {
 		(&ask{}).updatesOf(map[string]string{"packageIds": text, "versions": "1.0", "versionConstraints": text})
 		if values, err := parameters(text); err == nil {
 			(&ask{}).options(values)
+		}
+	})
+}
+
+// Paths and query strings of V2.
+func FuzzCall(f *testing.F) {
+	for _, seed := range []string{"Packages", "Packages()", "Packages(Id='a''b',Version='1.0')", "FindPackagesById()", "Packages(Id='a',id='b')", "Packages(Id=1)", "id='Acme'&$top=1", "$top=1&$top=2", "a=%zz", "'x'", "'x", "%27a%27"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		check := func(err error) {
+			if err != nil && registry.KindOf(err) != registry.Invalid {
+				t.Error(err)
+			}
+		}
+		c, err := parseCall(text)
+		check(err)
+		if err == nil && c.name == "" {
+			t.Errorf("%q calls nothing", text)
+		}
+		argument, err := parseArgument("id", text)
+		check(err)
+		if err == nil && (len(argument) > maxExpression || !utf8.ValidString(argument)) {
+			t.Errorf("%q is %q", text, argument)
+		}
+		values, err := parameters(text)
+		check(err)
+		if err == nil {
+			var a ask
+			_, err := a.options(values)
+			check(err)
+			check(a.searchOf(values))
+			check(a.updatesOf(values))
+		}
+	})
+}
+
+// A version is what its normalized text says, and versions have one order.
+func FuzzVersion(f *testing.F) {
+	for _, seed := range []string{"1.0", "1.0.0.0-a.b+c", "01.002.3.4", "1.0-0", "2147483648.0", "1", "1.0.0-A", ""} {
+		f.Add(seed, "1.0.0-a")
+	}
+	f.Fuzz(func(t *testing.T, a, b string) {
+		v, ok := parseVersion(a)
+		if !ok {
+			return
+		}
+		again, ok := parseVersion(v.String())
+		if !ok || again.String() != v.String() || v.compare(again) != 0 || v.key() != again.key() {
+			t.Errorf("%q is %s, and that is %s, %t", a, v, again, ok)
+		}
+		if w, ok := parseVersion(b); ok && (v.compare(w) != -w.compare(v) || v.key() == w.key() && v.compare(w) != 0) {
+			t.Errorf("%q and %q have no order", a, b)
 		}
 	})
 }
