@@ -389,7 +389,7 @@ func TestReportIntoDocs(t *testing.T) {
 
 | work | system | value | p50 ms | of limit | goal | verdict |
 |---|---|---|---|---|---|---|
-| a file | packhouse | 1,234 /s | 1.00 | 0.50 | >= 0.6 of x | missed (0.50) |
+| a file | packhouse | 1,234 /s | 1.00 | 0.50 | >= 0.6 of x | missed (0.5) |
 |  | x | 2,468 /s |  |  |  |  |
 
 ` + docsEnd + "after\n"

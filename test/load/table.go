@@ -177,7 +177,7 @@ func (f *figure) lines() (lines [][]string) {
 				goals = append(goals, text)
 				verdicts = append(verdicts, map[bool]string{true: "met", false: "missed"}[g.Met])
 				if g.On != "value" && g.On != "each" && !g.Met {
-					verdicts[len(verdicts)-1] += " (" + ratioText(g.Got) + ")"
+					verdicts[len(verdicts)-1] += fmt.Sprintf(" (%.3g)", g.Got)
 				}
 			}
 		}
