@@ -35,6 +35,7 @@ type peerServer struct {
 	cmd    *exec.Cmd
 	dir    string // of its data
 	output bytes.Buffer
+	gone   chan struct{} // closed when the process has ended
 }
 
 // errNoPeer says that a peer is not on this machine.
@@ -51,7 +52,7 @@ func (b *bench) startPeer(system, program, path string, prepare func(dir string)
 		fmt.Fprintf(b.log, " %s is not on this machine (scripts/tools.sh bench): nothing to compare with ...", program)
 		return nil, errNoPeer
 	}
-	p := &peerServer{system: system, dir: filepath.Join(b.dir, system)}
+	p := &peerServer{system: system, dir: filepath.Join(b.dir, system), gone: make(chan struct{})}
 	if err := os.Mkdir(p.dir, 0o755); err != nil {
 		return nil, err
 	}
@@ -74,17 +75,22 @@ func (b *bench) startPeer(system, program, path string, prepare func(dir string)
 	if err := p.cmd.Start(); err != nil {
 		return nil, err
 	}
+	go func() { p.cmd.Wait(); close(p.gone) }()
 	b.ends, b.running = append(b.ends, p.stop), append(b.running, p)
 	b.command(shellQuote(append([]string{program}, p.cmd.Args[1:]...)))
 	for began := time.Now(); ; {
 		if response, _, err := get(b.ctx, p.url+path, nil); err == nil && response.StatusCode < 500 {
 			return p, nil
 		}
-		if time.Since(began) > time.Minute || b.ctx.Err() != nil {
+		select {
+		case <-p.gone:
+			return nil, fmt.Errorf("%s ended:\n%s", system, &p.output)
+		case <-time.After(20 * time.Millisecond):
+		}
+		if time.Since(began) > 3*time.Minute || b.ctx.Err() != nil {
 			p.stop()
 			return nil, fmt.Errorf("%s does not answer:\n%s", system, &p.output)
 		}
-		sleep(b.ctx, 20*time.Millisecond)
 	}
 }
 
@@ -94,7 +100,7 @@ func (p *peerServer) stop() {
 	p.cmd.Process.Signal(syscall.SIGTERM)
 	force := time.AfterFunc(10*time.Second, func() { p.cmd.Process.Kill() })
 	defer force.Stop()
-	p.cmd.Wait()
+	<-p.gone
 }
 
 // once makes something when it is first asked for. What cannot be had, because
