@@ -7,10 +7,10 @@ FUZZTIME ?= 20s
 RACE     := $(if $(filter 1,$(shell go env CGO_ENABLED)),-race -gcflags=modernc.org/sqlite/lib=-race=0 -gcflags=modernc.org/libc=-race=0)
 
 .DEFAULT_GOAL := help
-.PHONY: help build run tools test lint fuzz faults bench release screenshots clean
+.PHONY: help build run tools test lint fuzz faults bench bench-docs release screenshots clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## bin/packhouse, one static binary
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/packhouse ./cmd/packhouse
@@ -44,8 +44,12 @@ fuzz: ## every fuzz target, FUZZTIME each
 faults: tools ## everything that may break, in full; about a quarter of an hour; writes the table of docs/reliability.md
 	PACKHOUSE_FAULTS=full PACKHOUSE_FAULTS_TABLE=$(CURDIR)/docs/reliability.md go test -count=1 -timeout 60m -v ./test/faults $(FAULTS)
 
-bench: tools build ## the figures beside nginx
-	go run ./test/load
+bench: tools build ## the figures beside the limit and beside peers, in bench.json too; twenty minutes
+	@scripts/tools.sh bench
+	go run ./test/load --json bench.json $(BENCH)
+
+bench-docs: ## bench.json as the table of docs/performance.md
+	go run ./test/load --from bench.json --docs docs/performance.md
 
 release: ## dist/: static binaries for Linux, macOS and Windows, Debian packages, checksums
 	scripts/release.sh $(VERSION)

@@ -16,6 +16,12 @@
 #   network namespaces)               Debian packages
 #   composer-next                     Composer of the Debian release after this one
 #
+# and, as "tools.sh bench", only what the benchmark runs beside Packhouse:
+#
+#   verdaccio                         pinned by test/tools/peers/package-lock.json
+#   devpi-server, devpi-init, pypi-server
+#                                     pinned by test/tools/peers/requirements.txt
+#
 # The files go to a cache folder outside the tree; bin/tools gets one link (or
 # wrapper) for each program, and that is where tests look for them. Nothing
 # that is there already is installed again.
@@ -260,8 +266,23 @@ next_composer() {
 	COMPOSER_ALLOW_SUPERUSER=1 "$tools/composer-next" --version >/dev/null || fail "the newer Composer does not run on this machine"
 }
 
+# The servers that the benchmark runs beside Packhouse.
+peers() {
+	command -v npm >/dev/null || fail "npm is missing: install Node.js 20 or later"
+	command -v python3 >/dev/null || fail "python3 is missing: install Python 3.11 or later"
+	local modules folder program
+	npm_modules peers peers/package-lock.json '.bin/verdaccio --version' --ignore-scripts --omit=optional
+	link verdaccio "$modules/.bin/verdaccio"
+	environment python-peers peers/requirements.txt 'import devpi_server, pypiserver, waitress, watchdog'
+	for program in devpi-server devpi-init pypi-server; do link "$program" "$folder/bin/$program"; done
+}
+
 composer_version() { COMPOSER_ALLOW_SUPERUSER=1 "$1" --version --no-ansi 2>/dev/null | awk '/^Composer/ {print $3; exit}'; }
 
+if [ "${1:-}" = bench ]; then
+	peers
+	exit
+fi
 npm_clients
 browser_modules
 python_clients

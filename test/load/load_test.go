@@ -15,18 +15,21 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"packhouse/test/harness"
 )
 
 // The benchmark itself, with next to nothing to do: every figure is there and
 // every answer was right. How fast it was is not looked at.
 func TestRunGivesEveryFigure(t *testing.T) {
 	o := options{
-		versions: 45, readVersions: 70, freshVersions: []int{20}, publishers: 3, each: 4, large: 6 << 20,
+		readVersions: 70, grownVersions: 45, freshVersions: []int{20, 45}, publishers: 3, each: 4, large: 6 << 20, largeFile: 3 << 20,
 		listPackages: 200, listVersions: 10, listRequests: 1,
 		rounds: 1, duration: 100 * time.Millisecond, connections: 4,
 		starts: 1, settle: time.Millisecond, quiet: time.Millisecond,
-		wrk:  false, // has no time shorter than a second
-		json: filepath.Join(t.TempDir(), "report.json"),
+		wrk:   false,                                   // has no time shorter than a second
+		peers: os.Getenv("PACKHOUSE_TEST_PEERS") != "", // they take their time to start
+		json:  filepath.Join(t.TempDir(), "report.json"),
 	}
 	var table strings.Builder
 	if _, err := run(t.Context(), o, &table, io.Discard); err != nil {
@@ -44,6 +47,9 @@ func TestRunGivesEveryFigure(t *testing.T) {
 	type row struct{ ID, Systems string }
 	var rows []row
 	for _, f := range got.Figures {
+		if strings.HasPrefix(f.ID, "nodes.") && strings.HasSuffix(f.ID, ".shared") {
+			continue // of so little work nothing may be seen
+		}
 		var systems []string
 		for _, s := range f.Samples {
 			systems = append(systems, s.System)
@@ -57,62 +63,104 @@ func TestRunGivesEveryFigure(t *testing.T) {
 			t.Errorf("the table has no row %q:\n%s", f.What, &table)
 		}
 	}
-	beside := packhouse + " / " + nginxName
+	// What is not installed is not measured. `make bench` installs the peers, `make test` all else.
+	nginx, verdaccio, devpi := " / "+nginxName, "", ""
 	if _, err := findNginx(); err != nil {
 		if os.Getenv("CI") == "true" {
 			t.Fatal("nginx is missing")
 		}
-		beside = packhouse
+		nginx = ""
 	}
+	if _, err := harness.Tool("verdaccio"); o.peers && err == nil {
+		verdaccio = " / " + verdaccioName
+	}
+	if _, err := harness.Tool("devpi-server"); o.peers && err == nil {
+		devpi = " / " + devpiName
+	}
+	python := devpi
+	if _, err := harness.Tool("pypi-server"); o.peers && err == nil {
+		python += " / " + pypiserverName
+	}
+	disk, copied, again := " / "+diskFiles, " / "+copyDigests, " / "+packhouse+", again"
+	alone := " / " + packhouse + ", one reader"
 	want := []row{
-		{"npm.publish.rate", packhouse + " / " + diskFiles},
-		{"npm.publish.growth", packhouse + ", last / " + packhouse + ", first"},
-		{"npm.publish.parallel", packhouse + " / " + diskFiles},
+		{"npm.publish.rate", packhouse + disk + verdaccio},
+		{"npm.publish.grown", packhouse},
+		{"npm.publish.growth", packhouse + ", last / " + firstVersions},
+		{"npm.publish.parallel", packhouse + disk + verdaccio},
 		{"start.time", packhouse},
-		{"memory.start", packhouse},
+		{"memory.start", packhouse + verdaccio},
 		{"memory.start.anonymous", packhouse},
-		{"npm.large.publish", packhouse + " / disk + 4 digests"},
+		{"npm.large.publish", packhouse + copied},
 		{"npm.large.memory", packhouse},
-		{"npm.large.download", beside},
-		{"pypi.large.publish", packhouse + " / disk + 4 digests"},
-		{"pypi.large.memory", packhouse},
-		{"nuget.large.publish", packhouse + " / disk + 4 digests"},
+		{"npm.large.download", packhouse + nginx},
+		{"npm.peers.large.publish", packhouse + copied + verdaccio},
+		{"npm.peers.large.memory", packhouse + verdaccio},
+		{"pypi.large.publish", packhouse + copied + devpi},
+		{"pypi.large.memory", packhouse + devpi},
+		{"nuget.large.publish", packhouse + copied},
 		{"nuget.large.memory", packhouse},
-		{"npm.packument.abbreviated", beside},
-		{"npm.packument.304", beside},
-		{"npm.packument.full", beside},
-		{"npm.tarball.10KB", beside},
-		{"npm.tarball.1MB", beside},
-		{"npm.fresh.20.abbreviated", packhouse + " / " + packhouse + ", again"},
-		{"npm.fresh.20.full", packhouse + " / " + packhouse + ", again"},
-		{"pypi.page", beside},
-		{"pypi.page.304", beside},
-		{"pypi.install", beside},
-		{"nuget.registration", beside},
-		{"nuget.registration.304", beside},
-		{"nuget.page", beside},
-		{"nuget.page.304", beside},
-		{"nuget.versions", beside},
-		{"nuget.versions.304", beside},
-		{"composer.p2", beside},
-		{"composer.p2.304", beside},
-		{"memory.quiet", packhouse},
+		{"nuget.symbols.large.publish", packhouse + copied},
+		{"nuget.symbols.large.memory", packhouse},
+		{"composer.large.publish", packhouse + copied},
+		{"composer.large.memory", packhouse},
+		{"npm.packument.abbreviated", packhouse + nginx + verdaccio},
+		{"npm.packument.304", packhouse + nginx + verdaccio},
+		{"npm.packument.full", packhouse + nginx + verdaccio},
+		{"pypi.publish.rate", packhouse + python},
+		{"pypi.page", packhouse + nginx + python},
+		{"pypi.page.304", packhouse + nginx},
+		{"nuget.registration", packhouse + nginx},
+		{"nuget.registration.304", packhouse + nginx},
+		{"nuget.page", packhouse + nginx},
+		{"nuget.page.304", packhouse + nginx},
+		{"nuget.versions", packhouse + nginx},
+		{"nuget.versions.304", packhouse + nginx},
+		{"composer.p2", packhouse + nginx},
+		{"composer.p2.304", packhouse + nginx},
+		{"npm.fresh.20.abbreviated", packhouse + again},
+		{"npm.fresh.20.full", packhouse + again},
+		{"npm.fresh.45.abbreviated", packhouse + again},
+		{"npm.fresh.45.abbreviated.shared", packhouse + alone},
+		{"npm.fresh.45.full", packhouse + again},
+		{"npm.fresh.45.full.shared", packhouse + alone},
+		{"file.10KB", packhouse + nginx + verdaccio},
+		{"file.1MB", packhouse + nginx + verdaccio},
+		{"file.100MB", packhouse + nginx},
+		{"file.range", packhouse + nginx},
+		{"pypi.install", packhouse + nginx + python},
+		{"memory.quiet", packhouse + verdaccio + python},
 		{"memory.quiet.anonymous", packhouse},
 	}
-	for _, scope := range []string{"project", "group"} {
-		for _, r := range listRows(1) {
-			want = append(want, row{"lists." + scope + "." + r.id, packhouse + ", SQLite / " + packhouse + ", PostgreSQL"})
+	both := packhouse + ", SQLite / " + packhouse + ", PostgreSQL"
+	if q, err := newQuota(nodesQuota); err == nil {
+		q.remove()
+		for _, work := range []string{"packument", "304", "file", "publish"} {
+			want = append(want, row{"nodes." + work, "3 nodes / 2 nodes / " + oneNode})
 		}
-		last := map[string]string{"project": "files", "group": "direct"}[scope]
-		want = append(want, row{"lists." + scope + "." + last, packhouse + ", SQLite / " + packhouse + ", PostgreSQL"})
 	}
+	want = append(want, row{"store.start.time", both}, row{"store.memory.start", both})
 	for _, scope := range []string{"project", "group"} {
+		for _, kind := range searchKinds(scope) {
+			want = append(want, row{"search." + scope + "." + kind.id, both})
+		}
+		for _, r := range listRows(1) {
+			want = append(want, row{"lists." + scope + "." + r.id, both})
+		}
+		want = append(want, row{"lists." + scope + "." + map[string]string{"project": "files", "group": "direct"}[scope], both})
 		for _, page := range []string{"home", "explore", "search", "suggestions", "project", "group", "storage", "packages", "package", "admin"} {
-			want = append(want, row{"pages." + scope + "." + page, packhouse + ", SQLite / " + packhouse + ", PostgreSQL"})
+			want = append(want, row{"pages." + scope + "." + page, both})
 		}
 	}
 	if diff := cmp.Diff(want, rows); diff != "" {
 		t.Errorf("figures (-want +got):\n%s", diff)
+	}
+	var markdown strings.Builder
+	got.markdown(&markdown)
+	for _, f := range got.Figures {
+		if !strings.Contains(markdown.String(), "| "+f.What+" | "+f.Samples[0].System+" | ") {
+			t.Errorf("the Markdown has no row %q:\n%s", f.What, &markdown)
+		}
 	}
 	if strings.Contains(table.String(), "Bearer") && !strings.Contains(table.String(), "Bearer $TOKEN") || !strings.Contains(table.String(), "bencher:$TOKEN@") {
 		t.Errorf("the report tells the token:\n%s", &table)
@@ -121,7 +169,7 @@ func TestRunGivesEveryFigure(t *testing.T) {
 
 func TestReportTellsNoToken(t *testing.T) {
 	b := &bench{token: "php_secret", dir: "/tmp/run", report: &report{}}
-	b.command("wrk -H 'Authorization: " + b.npmHeader().Get("Authorization") + "' -H 'Authorization: " + b.basicHeader().Get("Authorization") + "' /tmp/run/x")
+	b.command("wrk -H 'Authorization: " + "Bearer php_secret' -H 'Authorization: " + b.basicHeader().Get("Authorization") + "' /tmp/run/x")
 	if diff := cmp.Diff([]string{"wrk -H 'Authorization: Bearer $TOKEN' -H 'Authorization: Basic $BASIC' $DIR/x"}, b.report.Commands); diff != "" {
 		t.Errorf("commands (-want +got):\n%s", diff)
 	}
@@ -189,9 +237,9 @@ func TestWrongAnswersAreErrors(t *testing.T) {
 		}
 	}
 
-	b := &bench{npm: npmState{packages: map[string][]npmExpected{
+	r := npmRegistry{packages: map[string][]npmExpected{
 		"p": {{integrity: "sha512-a", dependencies: map[string]string{"d": "^1.0.0"}}},
-	}}}
+	}}
 	const version = `{"name":"p","version":"1.0.0","dependencies":{"d":"^1.0.0"},"dist":{"integrity":"sha512-a","tarball":"http://localhost/p.tgz"}}`
 	for name, test := range map[string]struct {
 		status int
@@ -207,7 +255,7 @@ func TestWrongAnswersAreErrors(t *testing.T) {
 		"cut off":            {200, `{"name":"p","dist-tags"`, true},
 	} {
 		response := &http.Response{StatusCode: test.status, Header: http.Header{}}
-		if err := b.npmCheck("p", response, []byte(test.body)); (err != nil) != test.wrong {
+		if err := r.check("p", response, []byte(test.body)); (err != nil) != test.wrong {
 			t.Errorf("packument, %s: error %v", name, err)
 		}
 	}
@@ -270,12 +318,12 @@ func TestWrongIndexIsError(t *testing.T) {
 
 func TestVerdict(t *testing.T) {
 	var r report
-	add := func(values ...float64) *figure {
-		f := &figure{}
+	add := func(unit string, samples ...sample) *figure { return r.add(&figure{Unit: unit, Samples: samples}) }
+	own := func(values ...float64) (samples []sample) {
 		for _, v := range values {
-			f.Samples = append(f.Samples, sample{Value: v})
+			samples = append(samples, sample{System: packhouse, Value: v})
 		}
-		return r.add(f)
+		return samples
 	}
 	for _, test := range []struct {
 		name  string
@@ -283,20 +331,31 @@ func TestVerdict(t *testing.T) {
 		on    string
 		op    string
 		bound float64
-		want  *verdict
+		want  []verdict
 	}{
-		{"value at its bound", add(40), "value", "<=", 40, &verdict{"value", "<=", 40, true}},
-		{"value over it", add(41), "value", "<=", 40, &verdict{"value", "<=", 40, false}},
-		{"ratio above its bound", add(6, 10), "ratio", ">=", 0.5, &verdict{"ratio", ">=", 0.5, true}},
-		{"ratio below it", add(4, 10), "ratio", ">=", 0.5, &verdict{"ratio", ">=", 0.5, false}},
-		{"ratio to nothing", add(4), "ratio", ">=", 0.5, nil},
-		{"each at its bound", add(20, 20), "each", "<=", 20, &verdict{"each", "<=", 20, true}},
-		{"the second over it", add(19, 21), "each", "<=", 20, &verdict{"each", "<=", 20, false}},
-		{"the first over it", add(21, 19), "each", "<=", 20, &verdict{"each", "<=", 20, false}},
+		{"value at its bound", add("MiB", own(40)...), "value", "<=", 40, []verdict{{"value", "<=", 40, 40, true}}},
+		{"value over it", add("MiB", own(41)...), "value", "<=", 40, []verdict{{"value", "<=", 40, 41, false}}},
+		{"ratio above its bound", add("/s", sample{Value: 6}, sample{System: "x", Role: limit, Value: 10}), "x", ">=", 0.5, []verdict{{"x", ">=", 0.5, 0.6, true}}},
+		{"ratio below it", add("/s", sample{Value: 4}, sample{System: "x", Role: peer, Value: 10}), "x", ">=", 0.5, []verdict{{"x", ">=", 0.5, 0.4, false}}},
+		{"ratio to what was not measured", add("/s", own(4)...), "x", ">=", 0.5, nil},
+		{"each at its bound", add("ms", own(20, 20)...), "each", "<=", 20, []verdict{{"each", "<=", 20, 20, true}}},
+		{"the second over it", add("ms", own(19, 21)...), "each", "<=", 20, []verdict{{"each", "<=", 20, 21, false}}},
+		{"the first over it", add("ms", own(21, 19)...), "each", "<=", 20, []verdict{{"each", "<=", 20, 21, false}}},
 	} {
-		test.f.goal(test.on, test.op, test.bound)
-		if diff := cmp.Diff(test.want, test.f.Goal); diff != "" {
+		if diff := cmp.Diff(test.want, test.f.goal(test.on, test.op, test.bound).Goals); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", test.name, diff)
+		}
+	}
+}
+
+// Of rates the best peer is the fastest, of times and of memory the smallest.
+func TestRatios(t *testing.T) {
+	var r report
+	samples := []sample{{Value: 60}, {System: "l", Role: limit, Value: 120}, {System: "a", Role: peer, Value: 2}, {System: "b", Role: peer, Value: 6}}
+	for unit, want := range map[string][2]float64{"/s": {0.5, 10}, "MB/s": {0.5, 10}, "MiB": {0.5, 30}, "s": {0.5, 30}} {
+		f := r.add(&figure{Unit: unit, Samples: samples})
+		if got := [2]float64{f.OfLimit, f.OfPeer}; got != want {
+			t.Errorf("%s: of limit and best peer %v, want %v", unit, got, want)
 		}
 	}
 }
@@ -304,12 +363,55 @@ func TestVerdict(t *testing.T) {
 // The first of three rounds was disturbed for one system, the last for both.
 func TestRatioOfRounds(t *testing.T) {
 	var r report
-	f := r.add(&figure{Samples: []sample{
+	f := r.add(&figure{Unit: "/s", Samples: []sample{
 		{Value: 60, Rounds: []float64{60, 62, 30}},
-		{Value: 70, Rounds: []float64{70, 124, 60}},
+		{Value: 70, Role: limit, Rounds: []float64{70, 124, 60}},
+		{Value: 6, Role: peer, Rounds: []float64{6}},
 	}})
-	if f.Ratio != 0.5 {
-		t.Errorf("ratio is %v, want 0.5", f.Ratio)
+	if f.OfLimit != 0.5 || f.OfPeer != 10 {
+		t.Errorf("ratios are %v and %v, want 0.5 and 10", f.OfLimit, f.OfPeer)
+	}
+}
+
+// A report takes the place of the one before it, and of nothing else.
+func TestReportIntoDocs(t *testing.T) {
+	var r report
+	r.section = "Reads"
+	r.add(&figure{What: "a file", Unit: "/s", Samples: []sample{{System: packhouse, Value: 1234, P50: 1}, {System: "x", Role: limit, Value: 2468}}}).goal("x", ">=", 0.6)
+	file := filepath.Join(t.TempDir(), "docs.md")
+	const want = "before\n" + docsBegin + `
+| | |
+|---|---|
+| goals met | 0 of 1 |
+
+### Reads
+
+| work | system | value | p50 ms | of limit | goal | verdict |
+|---|---|---|---|---|---|---|
+| a file | packhouse | 1,234 /s | 1.00 | 0.50 | >= 0.6 of x | missed (0.5) |
+|  | x | 2,468 /s |  |  |  |  |
+
+` + docsEnd + "after\n"
+	for _, old := range []string{"", "an old run\n"} {
+		if err := os.WriteFile(file, []byte("before\n"+docsBegin+old+docsEnd+"after\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.intoDocs(file); err != nil {
+			t.Fatal(err)
+		}
+		got, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, string(got)); diff != "" {
+			t.Errorf("docs (-want +got):\n%s", diff)
+		}
+	}
+	if err := os.WriteFile(file, []byte("no place"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if r.intoDocs(file) == nil {
+		t.Error("a file without a place for it is no error")
 	}
 }
 

@@ -1,17 +1,19 @@
 // Command load is the benchmark: it builds Packhouse, starts it on an empty
 // store, does the work of real clients on it, and prints each figure beside
-// what it was measured against in the same run on the same machine: nginx
-// with the same bytes as static files, or the disk with nothing in between.
+// what it was measured against in the same run on the same machine: the limit,
+// which is nginx with the same bytes as static files or the disk with nothing
+// in between, and peers, which are servers that do the same work.
 //
 //	go run ./test/load [--quick] [--only REGEXP] [--json FILE]
+//	go run ./test/load --from FILE [--docs FILE]
 //
 // A goal that is missed is printed as missed and changes nothing else; the exit
 // status is 1 when an answer was wrong or the run could not be made. What each
 // row means stands in docs/performance.md.
 //
 // A step (steps) measures one thing and adds its figures to the report. Another
-// package format is another file like npm.go with steps of its own; another
-// server is one more sample in a figure.
+// package format is another file with steps of its own; another server is one
+// more sample in a figure (peers.go).
 package main
 
 import (
@@ -20,6 +22,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -36,12 +39,13 @@ import (
 // options say how much work is done. The defaults of full are what
 // docs/performance.md shows; quick and the test ask for less.
 type options struct {
-	versions      int           // of the package that is published version by version
 	readVersions  int           // of the packument, the page and the registration that are read again and again
-	freshVersions []int         // of the packuments that are read right after a publish
+	grownVersions int           // of the package that is published version by version
+	freshVersions []int         // of the packuments that are read right after a publish; the last is the package that grew
 	publishers    int           // clients that publish at the same time
 	each          int           // versions that each of them publishes
-	large         int64         // bytes of npm's large tarball and of NuGet's package; the wheel has twice as many
+	large         int64         // bytes of the large package of each format
+	largeFile     int64         // bytes of the large file that is read, and of what peers take of npm's
 	listPackages  int           // of the store whose lists are read
 	listVersions  int           // of each name there
 	listRequests  int           // of each kind of page, at least
@@ -51,40 +55,50 @@ type options struct {
 	starts        int
 	settle        time.Duration // between a start and the reading of idle memory
 	quiet         time.Duration // longest wait for memory to settle after the run
-	wrk           bool          // read with wrk; otherwise with the loop in measure.go
+	wrk           bool          // read with wrk; otherwise with the loop in reads.go
+	peers         bool          // run them, where they are installed
 	only          *regexp.Regexp
 	json          string
 }
 
 func full() options {
 	return options{
-		versions: 2000, readVersions: 500, freshVersions: []int{500, 2000}, publishers: 8, each: 250, large: 1 << 30,
+		readVersions: 500, grownVersions: 5000, freshVersions: []int{500, 5000}, publishers: 8, each: 250, large: 1 << 30, largeFile: 100 << 20,
 		listPackages: 100_000, listVersions: 10, listRequests: 200,
-		rounds: 3, duration: 5 * time.Second, connections: 16,
-		starts: 10, settle: 2 * time.Second, quiet: 90 * time.Second, wrk: true,
+		rounds: 3, duration: 3 * time.Second, connections: 16,
+		starts: 10, settle: 2 * time.Second, quiet: 90 * time.Second, wrk: true, peers: true,
 	}
 }
 
 func quick() options {
 	o := full()
-	o.versions, o.each, o.freshVersions, o.large = 300, 40, []int{500}, 128<<20
+	o.readVersions, o.grownVersions, o.freshVersions, o.each, o.large, o.largeFile = 100, 300, []int{100, 300}, 40, 64<<20, 16<<20
 	o.listPackages, o.listRequests = 10_000, 50
 	o.rounds, o.duration, o.starts, o.quiet = 1, time.Second, 3, 5*time.Second
 	return o
 }
 
 func main() {
-	isQuick := flag.Bool("quick", false, "less of everything, about half a minute: to see that it works, not to quote")
+	isQuick := flag.Bool("quick", false, "less of everything, about two minutes: to see that it works, not to quote")
 	only := flag.String("only", "", "run only the steps whose name matches this `regexp`")
 	json := flag.String("json", "", "write the report as JSON to this `file` too")
+	from := flag.String("from", "", "measure nothing: print the report of this JSON `file`, as Markdown")
+	docs := flag.String("docs", "", "with -from, put it into this Markdown `file` instead, in place of the one that it has")
 	duration := flag.Duration("duration", 0, "of one round of reading, instead of the default")
-	versions := flag.Int("list-versions", 0, "of each name in the store whose lists are read, instead of the default")
+	versions := flag.Int("list-versions", 0, "of each name in the full store, instead of the default")
 	rounds := flag.Int("rounds", 0, "of each system in a comparison, instead of the default")
 	flag.Usage = func() {
 		fmt.Fprintln(flag.CommandLine.Output(), "usage: go run ./test/load [flags]\nsteps: "+strings.Join(stepNames(), ", "))
 		flag.PrintDefaults()
 	}
 	flag.Parse()
+	if *from != "" {
+		if err := show(*from, *docs); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	o := full()
 	if *isQuick {
 		o = quick()
@@ -114,48 +128,77 @@ func main() {
 	}
 }
 
+// show prints a report that was written before.
+func show(from, docs string) error {
+	r, err := readReport(from)
+	if err != nil {
+		return err
+	}
+	if docs != "" {
+		return r.intoDocs(docs)
+	}
+	r.markdown(os.Stdout)
+	return nil
+}
+
 // bench is one run.
 type bench struct {
 	options
-	ctx    context.Context
-	log    io.Writer // progress, for a person who waits
-	dir    string    // of this run: data, www
-	report *report
+	ctx     context.Context
+	log     io.Writer // progress, for a person who waits
+	dir     string    // of this run: data, www
+	report  *report
+	ends    []func() // what has to be done at the end of the run, last first
+	secrets []string // as strings.NewReplacer takes them
 
 	config  harness.Config
 	server  *harness.Server
 	project int64
 	token   string // of a member of the project, not of an administrator
 	nginx   *nginx // nil when the machine has none
+	npm     npmRegistry
 
-	npm npmState
+	verdaccioOnce             once[npmRegistry]
+	devpiOnce, pypiserverOnce once[pypiIndex]
+	running                   []*peerServer
+
+	stores []*listStore // full ones
+	spread bool         // over many projects
 }
 
 type step struct {
-	name string
-	run  func(*bench) error
+	name, section string
+	run           func(*bench) error
 }
 
 // steps in the order of the run. Publishing comes first so that the later ones
 // find a store with something in it; the large files follow the restarts
 // because their memory is counted from that of an idle process.
 var steps = []step{
-	{"npm-publish", npmPublish},
-	{"npm-publish-parallel", npmPublishParallel},
-	{"start", start},
-	{"npm-large", npmLarge},
-	{"pypi-large", pypiLarge},
-	{"nuget-large", nugetLarge},
-	{"npm-packument", npmPackument},
-	{"npm-tarball", npmTarball},
-	{"npm-fresh", npmFresh},
-	{"pypi-page", pypiPage},
-	{"pypi-install", pypiInstall},
-	{"nuget-indexes", nugetIndexes},
-	{"composer-p2", composerP2},
-	{"quiet", quiet},
-	{"lists", lists},
-	{"pages", pages},
+	{"npm-publish", "Publishing", npmPublish},
+	{"npm-growth", "Publishing", npmGrowth},
+	{"npm-publish-parallel", "Publishing", npmPublishParallel},
+	{"start", "Start and memory", start},
+	{"npm-large", "Large files", npmLarge},
+	{"pypi-large", "Large files", pypiLarge},
+	{"nuget-large", "Large files", nugetLarge},
+	{"composer-large", "Large files", composerLarge},
+	{"npm-packument", "Documents", npmPackument},
+	{"pypi-page", "Documents", pypiPage},
+	{"nuget-indexes", "Documents", nugetIndexes},
+	{"composer-p2", "Documents", composerP2},
+	{"npm-fresh", "Just after a publish", npmFresh},
+	{"files", "Files", files},
+	{"pypi-install", "An install", pypiInstall},
+	{"quiet", "Start and memory", quiet},
+	{"nodes", "Several nodes", nodes},
+	{"store-start", "A full store", storeStart},
+	{"search", "A full store", searchOfProject},
+	{"lists", "A full store", listsOfProject},
+	{"pages", "A full store", pagesOfProject},
+	{"search-group", "A full store", searchOfGroup},
+	{"lists-group", "A full store", listsOfGroup},
+	{"pages-group", "A full store", pagesOfGroup},
 }
 
 func stepNames() (names []string) {
@@ -178,6 +221,11 @@ func run(ctx context.Context, o options, out, log io.Writer) (_ *report, err err
 		return nil, err
 	}
 	b := &bench{options: o, ctx: ctx, log: log, dir: dir, report: &report{}}
+	defer func() {
+		for _, end := range slices.Backward(b.ends) {
+			end()
+		}
+	}()
 
 	if o.wrk {
 		if _, err := exec.LookPath("wrk"); err != nil {
@@ -210,7 +258,7 @@ func run(ctx context.Context, o options, out, log io.Writer) (_ *report, err err
 	}()
 	b.report.Machine = machineFacts(dir, load)
 	b.report.Programs = b.programs()
-	others := b.watchOthers()
+	others := watchOthers()
 
 	var failed error
 	for _, s := range steps {
@@ -218,6 +266,7 @@ func run(ctx context.Context, o options, out, log io.Writer) (_ *report, err err
 			continue
 		}
 		began := time.Now()
+		b.report.section = s.section
 		fmt.Fprintf(log, "%s ...", s.name)
 		if failed = s.run(b); failed == nil {
 			failed = ctx.Err()
@@ -254,26 +303,14 @@ func (b *bench) setUp() (err error) {
 			b.server.Stop()
 		}
 	}()
-	group, err := b.server.CreateGroup("bench", harness.Private, 0)
-	if err != nil {
+	if b.project, b.token, err = makeProject(b.server); err != nil {
 		return err
 	}
-	project, err := b.server.CreateProject("bench", group.ID, harness.Private)
-	if err != nil {
-		return err
+	b.npm = npmRegistry{
+		bench: b, system: packhouse, pid: func() int { return b.server.PID }, packages: map[string][]npmExpected{},
+		base:   func() string { return fmt.Sprintf("%s/api/v4/projects/%d/packages/npm", b.server.URL, b.project) },
+		header: http.Header{"Authorization": {"Bearer " + b.token}},
 	}
-	user, err := b.server.CreateUser("bencher")
-	if err != nil {
-		return err
-	}
-	if err := b.server.AddMember(project.ID, user.ID, harness.Maintainer); err != nil {
-		return err
-	}
-	token, err := b.server.CreatePersonalToken(user.ID, "api")
-	if err != nil {
-		return err
-	}
-	b.project, b.token = project.ID, token.Token
 	b.command(commandLine(b.server.PID))
 	if b.nginx != nil {
 		b.command(shellQuote(append([]string{"nginx"}, b.nginx.cmd.Args[1:]...)))
@@ -281,87 +318,33 @@ func (b *bench) setUp() (err error) {
 	return nil
 }
 
+// makeProject makes a private project with one member, and a token of his.
+func makeProject(server *harness.Server) (project int64, token string, err error) {
+	group, err := server.CreateGroup("bench", harness.Private, 0)
+	if err != nil {
+		return 0, "", err
+	}
+	made, err := server.CreateProject("bench", group.ID, harness.Private)
+	if err != nil {
+		return 0, "", err
+	}
+	user, err := server.CreateUser("bencher")
+	if err != nil {
+		return 0, "", err
+	}
+	if err := server.AddMember(made.ID, user.ID, harness.Maintainer); err != nil {
+		return 0, "", err
+	}
+	personal, err := server.CreatePersonalToken(user.ID, "api")
+	return made.ID, personal.Token, err
+}
+
 // command notes a command line for the report, without the secrets and the
 // folder of this run.
 func (b *bench) command(line string) {
 	_, basic, _ := strings.Cut(b.basicHeader().Get("Authorization"), " ")
-	line = strings.NewReplacer(b.token, "$TOKEN", basic, "$BASIC", b.dir, "$DIR").Replace(line)
+	line = strings.NewReplacer(append([]string{b.token, "$TOKEN", basic, "$BASIC", b.dir, "$DIR"}, b.secrets...)...).Replace(line)
 	if !slices.Contains(b.report.Commands, line) {
 		b.report.Commands = append(b.report.Commands, line)
 	}
-}
-
-// start restarts the server on the store that the publishing left, and reads
-// the memory of the last start when it has settled.
-func start(b *bench) error {
-	var times []time.Duration
-	for range b.starts {
-		if err := b.server.Stop(); err != nil {
-			return err
-		}
-		began := time.Now()
-		server, err := harness.Start(b.ctx, b.config)
-		if err != nil {
-			return err
-		}
-		b.server = server
-		if err := waitReady(b.ctx, server.URL); err != nil {
-			return err
-		}
-		times = append(times, time.Since(began))
-	}
-	b.report.add(&figure{
-		ID: "start.time", Unit: "s",
-		What:    fmt.Sprintf("start to ready, store of %d versions, median of %d", b.npm.published, b.starts),
-		Samples: []sample{{System: packhouse, Value: median(times).Seconds()}},
-	}).goal("value", "<=", 0.3)
-
-	sleep(b.ctx, b.settle)
-	return b.addMemory("memory.start", "idle memory after start")
-}
-
-// quietFor is how long memory has to stay where it is to count as settled: a
-// program that gives memory back does so some time after its last request.
-const quietFor = 30 * time.Second
-
-// quiet waits until the server's memory no longer moves and reads it.
-func quiet(b *bench) error {
-	began := time.Now()
-	waited := began
-	last, err := readMemory(b.server.PID)
-	if err != nil {
-		return err
-	}
-	for time.Since(began) < b.quiet && time.Since(waited) < quietFor && b.ctx.Err() == nil {
-		sleep(b.ctx, time.Second)
-		now, err := readMemory(b.server.PID)
-		if err != nil {
-			return err
-		}
-		if diff := now.rss - last.rss; diff < -256<<10 || diff > 256<<10 {
-			last, waited = now, time.Now()
-		}
-	}
-	return b.addMemory("memory.quiet", fmt.Sprintf("idle memory, %.0f s after the run", time.Since(began).Seconds()))
-}
-
-// addMemory adds the server's resident memory and the part of it that is its
-// own, heap and stacks. The rest is mostly the program's text, which the kernel
-// can drop and read again. Whether that counts as private and as clean depends
-// on who else runs the program and on how long ago it was built, so those
-// counts say less.
-func (b *bench) addMemory(id, what string) error {
-	m, err := readMemory(b.server.PID)
-	if err != nil {
-		return err
-	}
-	b.report.add(&figure{
-		ID: id, Unit: "MiB", What: what + ", VmRSS",
-		Samples: []sample{{System: packhouse, Value: mib(m.rss)}},
-	}).goal("value", "<=", 40)
-	b.report.add(&figure{
-		ID: id + ".anonymous", Unit: "MiB", What: what + ", heap and stacks",
-		Samples: []sample{{System: packhouse, Value: mib(m.anonymous)}},
-	})
-	return nil
 }

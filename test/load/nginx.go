@@ -139,7 +139,7 @@ func (n *nginx) putFile(ctx context.Context, name string, content []byte, header
 }
 
 func (n *nginx) load(ctx context.Context, name string, want []byte, header http.Header) (loadOf, error) {
-	l := loadOf{system: nginxName, pid: n.pid(), url: n.url + "/" + name, header: header, status: http.StatusOK, length: len(want)}
+	l := loadOf{system: nginxName, role: limit, pid: n.pid(), url: n.url + "/" + name, header: header, status: http.StatusOK, length: len(want)}
 	_, body, err := get(ctx, l.url, header)
 	if err != nil {
 		return l, err

@@ -3,6 +3,7 @@ package main
 import (
 	"archive/zip"
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"math/rand/v2"
 	"mime/multipart"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 )
@@ -48,8 +50,8 @@ func (b *bench) nugetURL() string {
 	return fmt.Sprintf("%s/api/v4/projects/%d/packages/nuget", b.server.URL, b.project)
 }
 
-// nugetPush sends a package as nuget does, without saying how long it is, and expects 201.
-func (b *bench) nugetPush(what string, nupkg io.Reader) error {
+// nugetPush sends a package as nuget does, to / or /symbolpackage, without saying how long it is, and expects 201.
+func (b *bench) nugetPush(what, path string, nupkg io.Reader) error {
 	var form bytes.Buffer
 	fields := multipart.NewWriter(&form)
 	fields.CreateFormFile("package", "package.nupkg")
@@ -57,7 +59,7 @@ func (b *bench) nugetPush(what string, nupkg io.Reader) error {
 	form.Reset()
 	fields.Close()
 
-	request, err := http.NewRequestWithContext(b.ctx, http.MethodPut, b.nugetURL()+"/", io.MultiReader(bytes.NewReader(head), nupkg, &form))
+	request, err := http.NewRequestWithContext(b.ctx, http.MethodPut, b.nugetURL()+path, io.MultiReader(bytes.NewReader(head), nupkg, &form))
 	if err != nil {
 		return err
 	}
@@ -75,15 +77,64 @@ func (b *bench) nugetPush(what string, nupkg io.Reader) error {
 	return err
 }
 
-// nugetLarge pushes one large package.
+// writeSnupkg writes a package of symbols, whose one portable PDB has size random bytes.
+func writeSnupkg(w io.Writer, id, version string, size int64) error {
+	nuspec := fmt.Sprintf(`<?xml version="1.0"?><package xmlns="http://schemas.microsoft.com/packaging/2013/05/nuspec.xsd"><metadata><id>%s</id><version>%s</version>`+
+		`<authors>Ann, Bob</authors><description>A package of the benchmark</description><packageTypes><packageType name="SymbolsPackage"/></packageTypes></metadata></package>`, id, version)
+	// Metadata of the CLI with one stream, #Pdb, which begins with the PDB's id (ECMA-335 II.24.2).
+	pdb := []byte("BSJB\x01\x00\x01\x00\x00\x00\x00\x00\x0c\x00\x00\x00PDB v1.0\x00\x00\x00\x00\x00\x00\x01\x00")
+	pdb = binary.LittleEndian.AppendUint32(pdb, uint32(len(pdb)+16))
+	pdb = binary.LittleEndian.AppendUint32(pdb, 32)
+	pdb = append(pdb, "#Pdb\x00\x00\x00\x00"...)
+	archive := zip.NewWriter(w)
+	for _, entry := range []struct {
+		name    string
+		content io.Reader
+	}{
+		{id + ".nuspec", strings.NewReader(nuspec)},
+		{"lib/net8.0/" + id + ".pdb", io.MultiReader(bytes.NewReader(pdb), io.LimitReader(rand.NewChaCha8([32]byte{2}), size))},
+	} {
+		file, err := archive.CreateHeader(&zip.FileHeader{Name: entry.name, Method: zip.Store})
+		if err != nil {
+			return err
+		}
+		if _, err := io.CopyBuffer(struct{ io.Writer }{file}, entry.content, make([]byte, 256<<10)); err != nil {
+			return err
+		}
+	}
+	return archive.Close()
+}
+
+// nugetLarge pushes one large package, and one of its symbols.
 func nugetLarge(b *bench) error {
 	const id, version = "NuGet.Large", "1.0.0"
-	return b.sendLarge(large{
-		id: "nuget", file: "large.nupkg", what: fmt.Sprintf("NuGet push of %d MiB", b.large>>20),
-		write: func(w io.Writer) error { return writeNupkg(w, id, version, b.large, 1) },
-		send:  func(content io.Reader, _ int64, _ []byte) error { return b.nugetPush(id, content) },
-		url:   func([]byte) string { return b.nugetURL() + "/download/nuget.large/1.0.0/nuget.large.1.0.0.nupkg" },
-	})
+	for _, l := range []large{
+		{
+			id: "nuget", file: "large.nupkg", what: fmt.Sprintf("NuGet push of %d MiB", b.large>>20),
+			write: func(w io.Writer) error { return writeNupkg(w, id, version, b.large, 1) },
+			targets: []largeTarget{{
+				send: func(content io.Reader, _ int64, _ digests) error { return b.nugetPush(id, "/", content) },
+				url:  func(digests) string { return b.nugetURL() + "/download/nuget.large/1.0.0/nuget.large.1.0.0.nupkg" },
+			}},
+		},
+		{
+			id: "nuget.symbols", file: "large.snupkg", what: fmt.Sprintf("NuGet push of a symbol package of %d MiB", b.large>>20),
+			write: func(w io.Writer) error { return writeSnupkg(w, id, version, b.large) },
+			targets: []largeTarget{{
+				send: func(content io.Reader, _ int64, _ digests) error { return b.nugetPush(id, "/symbolpackage", content) },
+			}},
+		},
+	} {
+		l.targets[0].system, l.targets[0].pid, l.targets[0].header = packhouse, b.server.PID, b.basicHeader()
+		path, _, err := b.sendLarge(l)
+		if err != nil {
+			return err
+		}
+		if err := os.Remove(path); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // nugetIndexes reads what clients ask for first about an id with many versions: its registration, of which the index lists the pages, one
@@ -96,7 +147,7 @@ func nugetIndexes(b *bench) error {
 		if err := writeNupkg(&nupkg, nugetRead, versions[i], nugetSmall, byte(i)); err != nil {
 			return err
 		}
-		if err := b.nugetPush(nugetRead, &nupkg); err != nil {
+		if err := b.nugetPush(nugetRead, "/", &nupkg); err != nil {
 			return err
 		}
 	}

@@ -14,20 +14,19 @@ import (
 
 const pagesBound = 50 // ms, that no page may take longer than
 
-// pages measures each page of the site.
-func pages(b *bench) error {
-	stores, release, err := b.fillStores("pages")
-	defer release()
+// pagesOfProject and pagesOfGroup measure each page of the site.
+func pagesOfProject(b *bench) error {
+	stores, err := b.fullStores(false)
 	if err != nil {
 		return err
 	}
-	if err := b.measurePages(stores, "project", "in one project", "/bench/all", "/groups/bench"); err != nil {
+	return b.measurePages(stores, "project", "in one project", "/bench/all", "/groups/bench")
+}
+
+func pagesOfGroup(b *bench) error {
+	stores, err := b.fullStores(true)
+	if err != nil {
 		return err
-	}
-	for _, s := range stores {
-		if err := s.spread(b.ctx); err != nil {
-			return fmt.Errorf("%s: %w", s.system, err)
-		}
 	}
 	return b.measurePages(stores, "group", fmt.Sprintf("in %d projects of a group", listsProjects), "/bench/part-0", "/groups/bench")
 }

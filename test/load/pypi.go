@@ -43,6 +43,12 @@ func writeWheel(w io.Writer, name, version string, size int64, seed byte, requir
 	for _, other := range requires {
 		metadata += "Requires-Dist: " + other + "\n"
 	}
+	// Compressed, as wheels are: what is only stored a client cannot unpack while it comes. The core is needed for
+	// sending a large one.
+	method := zip.Deflate
+	if size > 1<<20 {
+		method = zip.Store
+	}
 	archive := zip.NewWriter(w)
 	for _, entry := range []struct {
 		name    string
@@ -54,7 +60,7 @@ func writeWheel(w io.Writer, name, version string, size int64, seed byte, requir
 		{info + "WHEEL", strings.NewReader("Wheel-Version: 1.0\nGenerator: load\nRoot-Is-Purelib: true\nTag: py3-none-any\n")},
 		{info + "RECORD", strings.NewReader(fmt.Sprintf("%[1]s/data.bin,,\n%[1]s/__init__.py,,\n%[2]sMETADATA,,\n%[2]sWHEEL,,\n%[2]sRECORD,,\n", module, info))},
 	} {
-		file, err := archive.CreateHeader(&zip.FileHeader{Name: entry.name, Method: zip.Store})
+		file, err := archive.CreateHeader(&zip.FileHeader{Name: entry.name, Method: method})
 		if err != nil {
 			return err
 		}
@@ -75,8 +81,36 @@ func (b *bench) basicHeader() http.Header {
 	return request.Header
 }
 
-// pypiUpload sends a wheel of length bytes as twine does, and expects 201.
-func (b *bench) pypiUpload(name, version string, wheel io.Reader, length int64, sum []byte) error {
+// pypiIndex is a server of PyPI's protocol.
+type pypiIndex struct {
+	bench                    *bench
+	system                   string
+	role                     role
+	pid                      func() int
+	upload, simple           string // URLs, simple with a slash at its end
+	uploadHeader, readHeader http.Header
+}
+
+// pypiIndexes are Packhouse and what does the same work.
+func (b *bench) pypiIndexes() ([]*pypiIndex, error) {
+	indexes := []*pypiIndex{{
+		bench: b, system: packhouse, pid: func() int { return b.server.PID }, upload: b.pypiURL(), simple: b.pypiURL() + "/simple/",
+		uploadHeader: b.basicHeader(), readHeader: b.basicHeader(),
+	}}
+	for _, start := range []func() (*pypiIndex, error){b.devpi, b.pypiserver} {
+		peer, err := start()
+		if err != nil {
+			return nil, err
+		}
+		if peer != nil {
+			indexes = append(indexes, peer)
+		}
+	}
+	return indexes, nil
+}
+
+// send uploads a wheel of length bytes as twine does, and expects success.
+func (x *pypiIndex) send(name, version string, wheel io.Reader, length int64, sum []byte) error {
 	var form bytes.Buffer
 	fields := multipart.NewWriter(&form)
 	for _, field := range [][2]string{{":action", "file_upload"}, {"protocol_version", "1"}, {"metadata_version", "2.1"}, {"name", name}, {"version", version},
@@ -88,12 +122,12 @@ func (b *bench) pypiUpload(name, version string, wheel io.Reader, length int64, 
 	form.Reset()
 	fields.Close()
 
-	request, err := http.NewRequestWithContext(b.ctx, http.MethodPost, b.pypiURL(), io.MultiReader(bytes.NewReader(head), wheel, &form))
+	request, err := http.NewRequestWithContext(x.bench.ctx, http.MethodPost, x.upload, io.MultiReader(bytes.NewReader(head), wheel, &form))
 	if err != nil {
 		return err
 	}
 	request.ContentLength = int64(len(head)) + length + int64(form.Len())
-	request.Header = b.basicHeader()
+	request.Header = x.uploadHeader.Clone()
 	request.Header.Set("Content-Type", fields.FormDataContentType())
 	response, err := client.Do(request)
 	if err != nil {
@@ -101,68 +135,159 @@ func (b *bench) pypiUpload(name, version string, wheel io.Reader, length int64, 
 	}
 	defer response.Body.Close()
 	answer, err := io.ReadAll(response.Body)
-	if err == nil && response.StatusCode != http.StatusCreated {
-		err = fmt.Errorf("upload of %s %s: status %d: %s", name, version, response.StatusCode, answer)
+	if err == nil && response.StatusCode != http.StatusCreated && response.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s: upload of %s %s: status %d: %s", x.system, name, version, response.StatusCode, answer)
 	}
 	return err
 }
 
-// pypiPublish makes a wheel of about size bytes, uploads it, and returns it.
-func (b *bench) pypiPublish(name, version string, size int64, seed byte, requires ...string) ([]byte, error) {
-	var wheel bytes.Buffer
-	if err := writeWheel(&wheel, name, version, size, seed, requires...); err != nil {
-		return nil, err
+// smallWheel makes a wheel of about size bytes, and its SHA-256.
+func smallWheel(name, version string, size int64, seed byte, requires ...string) (wheel []byte, sum [32]byte, err error) {
+	var content bytes.Buffer
+	err = writeWheel(&content, name, version, size, seed, requires...)
+	return content.Bytes(), sha256.Sum256(content.Bytes()), err
+}
+
+// publish uploads a wheel of about size bytes.
+func (x *pypiIndex) publish(name, version string, size int64, seed byte, requires ...string) error {
+	wheel, sum, err := smallWheel(name, version, size, seed, requires...)
+	if err != nil {
+		return err
 	}
-	sum := sha256.Sum256(wheel.Bytes())
-	return wheel.Bytes(), b.pypiUpload(name, version, bytes.NewReader(wheel.Bytes()), int64(wheel.Len()), sum[:])
+	return x.send(name, version, bytes.NewReader(wheel), int64(len(wheel)), sum[:])
 }
 
 // pypiLarge uploads one large wheel.
 func pypiLarge(b *bench) error {
 	const name, version = "pypi-large", "1.0"
-	return b.sendLarge(large{
-		id: "pypi", file: "large.whl", what: fmt.Sprintf("PyPI upload of a wheel of %d MiB", 2*b.large>>20),
-		write: func(w io.Writer) error { return writeWheel(w, name, version, 2*b.large, 1) },
-		send: func(content io.Reader, length int64, sum []byte) error {
-			return b.pypiUpload(name, version, content, length, sum)
-		},
-		url: func(sum []byte) string {
-			return fmt.Sprintf("%s/files/%x/%s", b.pypiURL(), sum, wheelName(name, version))
-		},
-	})
-}
-
-// pypiPage reads the page of a project with many files, as pip and uv ask for
-// it, and unchanged since it was last read.
-func pypiPage(b *bench) error {
-	digests := map[string]string{} // by file
-	for i := range b.readVersions {
-		wheel, err := b.pypiPublish(pypiRead, versionText(i), pypiSmall, byte(i))
-		if err != nil {
-			return err
-		}
-		digests[wheelName(pypiRead, versionText(i))] = fmt.Sprintf("%x", sha256.Sum256(wheel))
-	}
-	header := b.basicHeader()
-	header.Set("Accept", pypiAccepts)
-	header.Set("Accept-Encoding", "gzip")
-	address := b.pypiURL() + "/simple/" + pypiRead + "/"
-	zipped, plain, err := b.getGzip(address, header, pypiAccepts)
+	indexes, err := b.pypiIndexes()
 	if err != nil {
 		return err
 	}
-	if err := pypiCheck(plain, digests); err != nil {
-		return fmt.Errorf("GET %s: %w", address, err)
+	l := large{
+		id: "pypi", file: "large.whl", what: fmt.Sprintf("PyPI upload of a wheel of %d MiB", b.large>>20),
+		write: func(w io.Writer) error { return writeWheel(w, name, version, b.large, 1) },
 	}
+	for i, x := range indexes {
+		if x.system == pypiserverName { // its server refuses a body of 1 GiB
+			continue
+		}
+		t := largeTarget{system: x.system, role: x.role, pid: x.pid(), header: x.readHeader, send: func(content io.Reader, length int64, sums digests) error {
+			return x.send(name, version, content, length, sums.sha256)
+		}}
+		if i == 0 {
+			t.url = func(sums digests) string {
+				return fmt.Sprintf("%s/files/%x/%s", b.pypiURL(), sums.sha256, wheelName(name, version))
+			}
+		}
+		l.targets = append(l.targets, t)
+	}
+	path, _, err := b.sendLarge(l)
+	if err != nil {
+		return err
+	}
+	return os.Remove(path)
+}
+
+// pypiPage uploads many files of one name, one by one, and reads its page, as
+// pip and uv ask for it, and unchanged since it was last read.
+func pypiPage(b *bench) error {
+	indexes, err := b.pypiIndexes()
+	if err != nil {
+		return err
+	}
+	uploads := &figure{ID: "pypi.publish.rate", Unit: "/s", What: fmt.Sprintf("PyPI upload, %d small wheels of a project, one by one", b.readVersions)}
+	digests := map[string]string{} // by file
+	var wheels [][]byte
+	for i := range b.readVersions {
+		wheel, sum, err := smallWheel(pypiRead, versionText(i), pypiSmall, byte(i))
+		if err != nil {
+			return err
+		}
+		wheels, digests[wheelName(pypiRead, versionText(i))] = append(wheels, wheel), fmt.Sprintf("%x", sum)
+	}
+	var zipped []byte
+	var peers []loadOf
+	for _, x := range indexes {
+		if err := x.publish("pypi-warmup", "1.0", pypiSmall, 1); err != nil {
+			return err
+		}
+		var times []time.Duration
+		u, err := observe(x.pid(), func() error {
+			for i, wheel := range wheels {
+				sum, began := sha256.Sum256(wheel), time.Now()
+				if err := x.send(pypiRead, versionText(i), bytes.NewReader(wheel), int64(len(wheel)), sum[:]); err != nil {
+					return err
+				}
+				times = append(times, time.Since(began))
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		s := u.sample(x.system, times)
+		s.Role = x.role
+		uploads.Samples = append(uploads.Samples, s)
+
+		header, address := x.pageHeader(), x.simple+pypiRead+"/"
+		if x.role == "" {
+			var plain []byte
+			if zipped, plain, err = b.getGzip(address, header, pypiAccepts); err == nil {
+				err = pypiCheck(plain, digests)
+			}
+			if err != nil {
+				return fmt.Errorf("GET %s: %w", address, err)
+			}
+			continue
+		}
+		length, err := x.checkPage(address, digests)
+		if err != nil {
+			return err
+		}
+		peers = append(peers, loadOf{system: x.system, role: x.role, pid: x.pid(), url: address, header: header, status: http.StatusOK, length: length})
+	}
+	b.report.add(uploads)
 	loads, err := b.compareDocument(&figure{
 		ID: "pypi.page", What: fmt.Sprintf("PyPI project page, %d files, JSON, gzip, %d KB", b.readVersions, len(zipped)>>10),
-	}, address, header, "simple.json", zipped)
+	}, indexes[0].simple+pypiRead+"/", indexes[0].pageHeader(), "simple.json", zipped, peers...)
 	if err != nil {
 		return err
 	}
 	return b.compareUnchanged(&figure{
 		ID: "pypi.page.304", What: fmt.Sprintf("PyPI project page, %d files, unchanged: 304", b.readVersions),
 	}, loads...)
+}
+
+// pageHeader asks for the page of a project as pip and uv do: JSON, or else HTML, compressed.
+func (x *pypiIndex) pageHeader() http.Header {
+	header := x.readHeader.Clone()
+	header.Set("Accept", pypiAccepts+", text/html; q=0.01")
+	header.Set("Accept-Encoding", "gzip")
+	return header
+}
+
+// checkPage fails unless a peer's page, in whatever form it has, names each file and its digest. It returns its length.
+func (x *pypiIndex) checkPage(address string, digests map[string]string) (length int, err error) {
+	response, body, err := get(x.bench.ctx, address, x.pageHeader())
+	if err != nil {
+		return 0, err
+	}
+	plain := body
+	if response.Header.Get("Content-Encoding") == "gzip" {
+		if plain, err = gunzip(body); err != nil {
+			return 0, err
+		}
+	}
+	if response.StatusCode != http.StatusOK {
+		return 0, fmt.Errorf("%s: GET %s: %s", x.system, address, response.Status)
+	}
+	for file, sum := range digests {
+		if !bytes.Contains(plain, []byte(file)) || !bytes.Contains(plain, []byte(sum)) {
+			return 0, fmt.Errorf("%s: GET %s: %s is not there", x.system, address, file)
+		}
+	}
+	return len(body), nil
 }
 
 // pypiCheck fails unless a page names just these files, with their digests.
@@ -194,33 +319,45 @@ func pypiInstall(b *bench) error {
 	if err != nil {
 		return err
 	}
-	member := func(i int) string { return fmt.Sprintf("pypi-tree-%d", i) }
-	for i := range pypiTree {
-		var requires []string
-		for _, other := range []int{2*i + 1, 2*i + 2} {
-			if other < pypiTree {
-				requires = append(requires, member(other)+">=1.0")
-			}
-		}
-		if _, err := b.pypiPublish(member(i), "1.0", pypiInTree, byte(i), requires...); err != nil {
-			return err
-		}
-	}
-
-	type source struct{ system, index string }
-	own, err := url.Parse(b.pypiURL() + "/simple/")
+	indexes, err := b.pypiIndexes()
 	if err != nil {
 		return err
 	}
-	own.User = url.UserPassword("bencher", b.token)
-	sources := []source{{packhouse, own.String()}}
-	if b.nginx != nil {
+	member := func(i int) string { return fmt.Sprintf("pypi-tree-%d", i) }
+	type source struct {
+		system string
+		role   role
+		index  string
+	}
+	var sources []source
+	for _, x := range indexes {
 		for i := range pypiTree {
-			if err := b.pypiMirror(member(i)); err != nil {
+			var requires []string
+			for _, other := range []int{2*i + 1, 2*i + 2} {
+				if other < pypiTree {
+					requires = append(requires, member(other)+">=1.0")
+				}
+			}
+			if err := x.publish(member(i), "1.0", pypiInTree, byte(i), requires...); err != nil {
 				return err
 			}
 		}
-		sources = append(sources, source{nginxName, b.nginx.url + "/pypi/simple/"})
+		address, err := url.Parse(x.simple)
+		if err != nil {
+			return err
+		}
+		if x.role == "" {
+			address.User = url.UserPassword("bencher", b.token)
+		}
+		sources = append(sources, source{x.system, x.role, address.String()})
+		if x.role == "" && b.nginx != nil {
+			for i := range pypiTree {
+				if err := b.pypiMirror(member(i)); err != nil {
+					return err
+				}
+			}
+			sources = append(sources, source{nginxName, limit, b.nginx.url + "/pypi/simple/"})
+		}
 	}
 	f := &figure{ID: "pypi.install", Unit: "s", What: fmt.Sprintf("uv pip install of %d packages, without a cache", pypiTree)}
 	install := func(s source) (time.Duration, error) {
@@ -241,7 +378,7 @@ func pypiInstall(b *bench) error {
 		return took, nil
 	}
 	for _, s := range sources {
-		f.Samples = append(f.Samples, sample{System: s.system})
+		f.Samples = append(f.Samples, sample{System: s.system, Role: s.role})
 		if _, err := install(s); err != nil { // both are warm afterwards
 			return err
 		}
