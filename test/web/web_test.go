@@ -34,7 +34,7 @@ func browse(t *testing.T, script string, input any) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 9*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "node", script)
 	cmd.Env = append(os.Environ(), "MODULES="+filepath.Dir(filepath.Dir(modules)), "CHROMIUM="+chromium, "HOME="+t.TempDir())
