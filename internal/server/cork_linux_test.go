@@ -36,7 +36,7 @@ func TestCork(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	go s.http.Serve(listener)
+	go s.http.Serve(tcpListener{listener})
 	t.Cleanup(func() { s.http.Close() })
 	conn, err := net.Dial("tcp", listener.Addr().String())
 	if err != nil {

@@ -19,7 +19,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"go.opentelemetry.io/otel/codes"
@@ -37,7 +36,8 @@ func (s *Server) handler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		response := &response{ResponseWriter: w, began: time.Now(), id: [1]string{requestID(r)}}
 		if r.ProtoMajor == 1 { // later ones have many answers under way on one connection
-			response.conn, _ = r.Context().Value(connKey{}).(syscall.RawConn)
+			response.conn, _ = r.Context().Value(connKey{}).(*conn)
+			response.secure = r.TLS != nil
 		}
 		r = r.WithContext(registry.WithActor(context.WithValue(r.Context(), responseKey{}, response), &response.actor))
 		header := w.Header()
@@ -227,9 +227,10 @@ const (
 type response struct {
 	http.ResponseWriter
 	began  time.Time
-	id     [1]string       // of the request, as a header's value
-	actor  registry.Actor  // who asks
-	conn   syscall.RawConn // nil: unknown, or shared with other answers
+	id     [1]string      // of the request, as a header's value
+	actor  registry.Actor // who asks
+	conn   *conn          // nil: unknown, or shared with other answers
+	secure bool           // by TLS
 	status int
 	bytes  int64
 }
@@ -243,24 +244,19 @@ func withConn(ctx context.Context, c net.Conn) context.Context {
 	if outer, ok := c.(*tls.Conn); ok {
 		c = outer.NetConn()
 	}
-	if tcp, ok := c.(*net.TCPConn); ok {
-		if raw, err := tcp.SyscallConn(); err == nil {
-			return context.WithValue(ctx, connKey{}, raw)
-		}
-	}
-	return ctx
+	return context.WithValue(ctx, connKey{}, c)
 }
 
 // cork begins to write a body of so many bytes at most, and returns whether uncork has to end it. Between the two, header and
 // body, which net/http writes one after the other, come together in as few packets as they fill. nginx calls it
 // tcp_nopush.
 func (w *response) cork(bytes int64) bool {
-	return w.conn != nil && bytes <= mostCorked && w.conn.Control(corkOn) == nil
+	return w.conn != nil && bytes <= mostCorked && w.conn.raw.Control(corkOn) == nil
 }
 
 func (w *response) uncork() {
 	w.ResponseWriter.(http.Flusher).Flush() // what net/http would only write when the handler has returned; of a body, that is the end
-	w.conn.Control(corkOff)                 // an error is the connection's end, which the next write tells
+	w.conn.raw.Control(corkOff)             // an error is the connection's end, which the next write tells
 }
 
 func (w *response) WriteHeader(status int) {
@@ -277,7 +273,15 @@ func (w *response) Write(p []byte) (int, error) {
 	if len(p) > answerChunk || w.late() {
 		w.extend(int64(len(p)))
 	}
-	if len(p) > writeBuffer && w.cork(int64(len(p))) {
+	switch {
+	case len(p) <= writeBuffer:
+	case w.conn != nil && !w.secure:
+		w.conn.hold()
+		defer func() {
+			w.ResponseWriter.(http.Flusher).Flush()
+			w.conn.release()
+		}()
+	case w.cork(int64(len(p))):
 		defer w.uncork()
 	}
 	n, err := w.ResponseWriter.Write(p)

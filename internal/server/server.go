@@ -304,6 +304,7 @@ func (s *Server) Run(ctx context.Context) error {
 		s.http.TLSConfig = &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}
 		scheme = "https"
 	}
+	listener = tcpListener{listener}
 	failed := make(chan error, 1)
 	go func() {
 		if scheme == "https" {
