@@ -350,8 +350,9 @@ func (a *API) updateUser(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 	}
+	id := user.ID
 	err = a.reg.Store.Write(r.Context(), func(tx registry.Tx) error {
-		if user, err = tx.User(user.ID); err != nil {
+		if user, err = tx.User(id); err != nil {
 			return orElse(err, registry.NotFound, errNoUser)
 		}
 		before := user.Username

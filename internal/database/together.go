@@ -28,6 +28,7 @@ type together struct {
 type group struct {
 	*sql.Tx
 	began      time.Time
+	single     bool           // takes on nobody else
 	members    int            // whose part stands
 	last       sync.WaitGroup // of what is done before the commit
 	broken     atomic.Bool    // cannot be committed
@@ -44,26 +45,31 @@ const groupTime = 20 * time.Millisecond
 
 // writeTogether runs f in a transaction, maybe with others.
 func (db *DB) writeTogether(ctx context.Context, f func(registry.Tx) error) error {
-	for {
-		if err := db.writeInGroup(context.WithoutCancel(ctx), f); err != errAgain {
-			return err
-		}
+	ctx = context.WithoutCancel(ctx)
+	err := db.writeInGroup(ctx, f, false)
+	for err == errAgain { // by the fault of another one, which does not reach it twice
+		err = db.writeInGroup(ctx, f, true)
 	}
+	return err
 }
 
-func (db *DB) writeInGroup(ctx context.Context, f func(registry.Tx) error) (err error) {
+func (db *DB) writeInGroup(ctx context.Context, f func(registry.Tx) error, single bool) (err error) {
 	w := &db.together
 	w.waiting.Add(1)
 	w.turn <- struct{}{}
 	w.waiting.Add(-1)
 	g := w.group
+	if g != nil && single {
+		db.end(g)
+		g = nil
+	}
 	if g == nil {
 		sqlTx, err := db.writer.BeginTx(ctx, nil)
 		if err != nil {
 			<-w.turn
 			return classify(err)
 		}
-		g = &group{Tx: sqlTx, began: time.Now(), done: make(chan struct{})}
+		g = &group{Tx: sqlTx, began: time.Now(), single: single, done: make(chan struct{})}
 	}
 	t := &tx{ctx: ctx, db: db, pool: db.writer, Tx: g.Tx}
 	stands := false
@@ -115,7 +121,7 @@ func (db *DB) leave(g *group, t *tx, stands bool) (err error) {
 		g.members++
 		g.last.Add(1)
 	}
-	if g.members > 0 && !g.broken.Load() && w.waiting.Load() > 0 && time.Since(g.began) < groupTime {
+	if !g.single && g.members > 0 && !g.broken.Load() && w.waiting.Load() > 0 && time.Since(g.began) < groupTime {
 		w.group = g
 		<-w.turn
 		if stands {
@@ -126,12 +132,8 @@ func (db *DB) leave(g *group, t *tx, stands bool) (err error) {
 		}
 		return err
 	}
-	w.group = nil
 	defer func() { // also when beforeCommit panics
-		g.last.Wait()
-		g.finish()
-		db.compile(db.writer, g.uncompiled)
-		close(g.done)
+		db.end(g)
 		<-w.turn
 		if stands && err == nil {
 			err = g.err
@@ -141,6 +143,15 @@ func (db *DB) leave(g *group, t *tx, stands bool) (err error) {
 		err = g.beforeCommit(t)
 	}
 	return err
+}
+
+// end ends a group, for who has the turn.
+func (db *DB) end(g *group) {
+	db.together.group = nil
+	g.last.Wait()
+	g.finish()
+	db.compile(db.writer, g.uncompiled)
+	close(g.done)
 }
 
 // beforeCommit does what a member wants done before the commit. Without it there is none.

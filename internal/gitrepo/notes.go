@@ -104,16 +104,15 @@ func (n *Note) Leave() { n.lock.Close() }
 // Noted yields the notes on which nobody works any more. Each is to be ended by Done or Leave.
 func (r *Repos) Noted(yield func(*Note) error) error {
 	paths, _ := filepath.Glob(filepath.Join(globSafe(r.folder), notePrefix+"*")) // the pattern is a good one
+	var failed []error
 	for _, path := range paths {
 		note, err := openNote(path)
 		if err == nil && note != nil {
 			err = yield(note)
 		}
-		if err != nil {
-			return err
-		}
+		failed = append(failed, err) // it keeps no other one waiting
 	}
-	return nil
+	return errors.Join(failed...)
 }
 
 // openNote reads and locks a note; nil: somebody works on it, or has ended it.

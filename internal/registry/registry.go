@@ -92,8 +92,8 @@ type PublicationSymbol struct {
 // It returns Conflict when the version exists: of any number of publishers at once, one wins. Where the settings allow
 // duplicates, the version that exists is replaced instead, with its tags. It returns Forbidden when a rule protects the
 // name from the actor of ctx, TooLarge for more files than a version may have, NotFound when a version that has to be
-// there is not. After an error nothing is visible; the caller discards what is staged in any case. Only a commit that fails
-// leaves blobs, which nothing names.
+// there is not. After an error nothing is visible; the caller discards what is staged in any case. Only a transaction
+// that is given up or begun again at its end leaves blobs, which nothing names.
 func (r *Registry) Publish(ctx context.Context, format Format, p *Publication) (err error) {
 	defer Wrap(&err, "Publish(%d, %q, %q)", p.Package.ProjectID, p.EntryName, p.Package.Version)
 	defer func() {
@@ -385,6 +385,7 @@ func raiseLatest(tx Tx, format Format, entry *Entry, p *Publication, files []*Fi
 		if err != nil {
 			return err
 		}
+		d.bound() // as any other description
 		return setNeeds(tx, format, entry.ID, d)
 	}
 	if slices.Contains(p.Tags, LatestTag) || entry.LatestID == 0 {

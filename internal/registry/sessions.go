@@ -3,7 +3,6 @@ package registry
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -88,8 +87,13 @@ func (r *Registry) ChangePassword(ctx context.Context, address string, id int64,
 			return ErrOldPassword
 		}
 		now.PasswordHash, now.Temporary = hash, false
-		return errors.Join(tx.UpdateUser(now), tx.DeleteSessions(id, session),
-			tx.Record(&Event{Name: UserChanged, OfUserID: id, Target: now.Username, Detail: "password"}))
+		if err := tx.UpdateUser(now); err != nil { // then SQLite may have ended the transaction, and what follows would be one of its own
+			return err
+		}
+		if err := tx.DeleteSessions(id, session); err != nil {
+			return err
+		}
+		return tx.Record(&Event{Name: UserChanged, OfUserID: id, Target: now.Username, Detail: "password"})
 	})
 }
 

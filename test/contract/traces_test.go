@@ -166,6 +166,8 @@ func TestTraces(t *testing.T) {
 	if s := c.named(job, nil)[0]; len(s.ParentSpanId) != 0 || len(c.named("database.Write", s.SpanId)) == 0 {
 		t.Error("a job is below something, or does nothing")
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	for _, s := range c.spans {
 		if strings.Contains(s.Name, "readiness") || len(s.ParentSpanId) == 0 && strings.HasPrefix(s.Name, "database") {
 			t.Errorf("a trace of %s", s.Name)
@@ -202,6 +204,8 @@ func TestTracesAreOff(t *testing.T) {
 			if err := w.server.Stop(); err != nil {
 				t.Error(err)
 			}
+			c.mu.Lock()
+			defer c.mu.Unlock()
 			c.mu.Lock()
 			defer c.mu.Unlock()
 			if len(c.spans) > 0 {

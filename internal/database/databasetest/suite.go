@@ -136,6 +136,7 @@ func Run(t *testing.T, open func(t *testing.T) registry.Store) {
 		{"an error undoes", testErrorUndoes},
 		{"a panic undoes", testPanicUndoes},
 		{"writers together", testWritersTogether},
+		{"writers beside failing ones", testWritersBesideFailingOnes},
 		{"cold start", testColdStart},
 		{"snapshot", testSnapshot},
 		{"racing for one version", testRacingForOneVersion},

@@ -129,6 +129,44 @@ func testWritersTogether(t *testing.T, s *store) {
 	same(t, "users", 12*4, find(s, registry.Tx.CountUsers))
 }
 
+// Whose end fails again and again takes at most one try from each of the others.
+func testWritersBesideFailingOnes(t *testing.T, s *store) {
+	var good, failing sync.WaitGroup
+	over := make(chan struct{})
+	for range 8 {
+		failing.Go(func() {
+			for {
+				select {
+				case <-over:
+					return
+				default:
+				}
+				err := s.Store.Write(context.Background(), func(tx registry.Tx) error {
+					tx.BeforeCommit(func() error { time.Sleep(time.Millisecond); return errBoom })
+					return several(tx, 1)
+				})
+				if !errors.Is(err, errBoom) {
+					t.Errorf("one that fails: %v", err)
+				}
+			}
+		})
+	}
+	for range 4 {
+		good.Go(func() {
+			for range 20 {
+				tries := 0
+				err := s.Store.Write(context.Background(), func(tx registry.Tx) error { tries++; return several(tx, 1) })
+				if err != nil || tries > 2 {
+					t.Errorf("%v, with %d tries", err, tries)
+				}
+			}
+		})
+	}
+	good.Wait()
+	close(over)
+	failing.Wait()
+}
+
 var errBoom = errors.New("boom")
 
 func ignore(error) error { return nil }

@@ -13,6 +13,10 @@ CREATE TABLE package_counts (
     packages    BIGINT NOT NULL,
     PRIMARY KEY (project_id, type_number, status, versioned, part)
 ) {{clustered}};
+-- Other nodes may publish meanwhile: what they change is counted here or by the triggers.
+-- +goose StatementBegin
+{{postgres}} LOCK TABLE package_names IN SHARE ROW EXCLUSIVE MODE; {{end_postgres}}
+-- +goose StatementEnd
 INSERT INTO package_counts (project_id, type_number, status, versioned, part, names, packages)
 SELECT project_id, type_number, status, versioned, length(name) % 8, COUNT(*), SUM(packages) FROM package_names GROUP BY 1, 2, 3, 4, 5;
 
