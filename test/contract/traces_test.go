@@ -206,8 +206,6 @@ func TestTracesAreOff(t *testing.T) {
 			}
 			c.mu.Lock()
 			defer c.mu.Unlock()
-			c.mu.Lock()
-			defer c.mu.Unlock()
 			if len(c.spans) > 0 {
 				t.Errorf("%d spans", len(c.spans))
 			}
