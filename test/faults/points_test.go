@@ -462,7 +462,7 @@ func TestFaultPoints(t *testing.T) {
 			}
 		}
 	}
-	if n < rounds(30, 300) {
+	if n < rounds(30, 200) {
 		t.Errorf("only %d points were broken", n)
 	}
 	note("each call to the stores fails, fails but persisted, is slow, or torn", n, acknowledged, 0, "", "-run TestFaultPoints")
