@@ -3,16 +3,13 @@ package gitrepo
 import (
 	"archive/zip"
 	"bytes"
-	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-	"maps"
 	"net/http"
 	"net/http/httptest"
-	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -342,26 +339,6 @@ func TestPlaces(t *testing.T) {
 	}
 }
 
-// What a client asks for is no pack, and has fewer bytes.
-func TestFetchTooLarge(t *testing.T) {
-	r := open(t)
-	filled(t, r, 1)
-	url := serve(t, r, 1<<30) + "/1.git/" + UploadPack
-	have := "0032have " + strings.Repeat("1", 40) + "\n"
-	answer, err := http.Post(url, "application/x-git-upload-pack-request", strings.NewReader(strings.Repeat(have, maxRequest/len(have)+1)))
-	if err != nil || answer.StatusCode != http.StatusBadRequest {
-		t.Errorf("%v %v", answer, err)
-	}
-	// Of one whose length nobody knows, no more is read.
-	endless := &repeating{text: have}
-	if answer, err = http.Post(url, "application/x-git-upload-pack-request", endless); err == nil {
-		answer.Body.Close()
-	}
-	if read := endless.read.Load(); read > 3*maxRequest {
-		t.Errorf("%d bytes were read", read)
-	}
-}
-
 // repeating is a text again and again, for a long time.
 type repeating struct {
 	text string
@@ -451,56 +428,6 @@ func TestLeftOver(t *testing.T) {
 	}
 }
 
-func TestFetch(t *testing.T) {
-	r := open(t)
-	work := filled(t, r, 1)
-	remote := Remote{URL: serve(t, r, 1<<30) + "/1.git", Local: true, MaxSize: 1 << 30}
-	if err := r.Fetch(t.Context(), 2, remote); err != nil {
-		t.Fatal(err)
-	}
-	one, _ := r.State(t.Context(), 1)
-	two, err := r.State(t.Context(), 2)
-	if err != nil || len(two.Changes(one))+len(one.Changes(two)) > 0 {
-		t.Errorf("%v, want %v, %v", two, one, err)
-	}
-	// What moves backwards and what goes is followed too.
-	git(t, work, "push", "--quiet", "--force", remote.URL, "v1:refs/heads/main", ":refs/heads/topic/a", ":refs/tags/v2")
-	if err := r.Fetch(t.Context(), 2, remote); err != nil {
-		t.Fatal(err)
-	}
-	two, _ = r.State(t.Context(), 2)
-	if len(two) != 2 || two["refs/heads/main"] != two["refs/tags/v1"] {
-		t.Errorf("%v", two)
-	}
-	remote.Local = false
-	if err := r.Fetch(t.Context(), 2, remote); registry.KindOf(err) != registry.Invalid {
-		t.Errorf("a remote on this machine: %v", err)
-	}
-	remote.Local, remote.URL = true, serve(t, r, 1)+"/x.git"
-	if err := r.Fetch(t.Context(), 2, remote); registry.KindOf(err) != registry.Unavailable || !strings.Contains(registry.MessageOf(err), "not found") {
-		t.Errorf("no remote: %v", err)
-	}
-	elsewhere := httptest.NewServer(http.RedirectHandler("http://127.0.0.1:1/", http.StatusFound))
-	defer elsewhere.Close()
-	remote.URL = elsewhere.URL + "/1.git"
-	if err := r.Fetch(t.Context(), 2, remote); registry.KindOf(err) != registry.Unavailable {
-		t.Errorf("a redirect: %v", err)
-	}
-	// The password is the remote's alone, and not among the arguments.
-	got := ""
-	asks := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
-		user, password, _ := q.BasicAuth()
-		got = user + " " + password
-		http.NotFound(w, q)
-	}))
-	defer asks.Close()
-	remote.URL, remote.User, remote.Password = asks.URL+"/1.git", "me", "sec ret"
-	err = r.Fetch(t.Context(), 2, remote)
-	if got != "me sec ret" || err == nil || strings.Contains(err.Error(), "sec ret") || strings.Contains(err.Error(), "c2VjIHJldA") {
-		t.Errorf("%q, %v", got, err)
-	}
-}
-
 // What was left half made goes, and what somebody is at stays.
 func TestSweep(t *testing.T) {
 	r := open(t)
@@ -539,60 +466,6 @@ func TestWithoutGit(t *testing.T) {
 	}
 }
 
-// A Git that does not heed where a fetch may lead is none.
-func TestOldGit(t *testing.T) {
-	for said, want := range map[string]bool{"git version 2.39.5 (Apple Git-154)": true, "git version 2.38.0.windows.1": true, "git version 3.0": true, "git version 2.37.9": false, "git version 1.99": false, "GNU bash": false} {
-		folder := t.TempDir()
-		if err := os.WriteFile(filepath.Join(folder, "git"), []byte("#!/bin/sh\necho '"+said+"'\n"), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		t.Setenv("PATH", folder)
-		r, err := Open(t.TempDir())
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := r.Ready(); (err == nil) != want {
-			t.Errorf("%s: %v", said, err)
-		}
-	}
-}
-
-// Hosts that curl would take for addresses, or for another name than the one that was looked up.
-func TestParseRemote(t *testing.T) {
-	for text, want := range map[string]bool{"https://git.example.com/a.git": true, "http://127.0.0.1:8080/a": true, "http://[::1]/a": true, "https://1.example.com/a": true, "https://a_b.example/": true,
-		"http://127.1/a": false, "http://2130706433/a": false, "http://0x7f000001/a": false, "http://0X7F.0.0.0x1/a": false, "http://0177.0.0.01/a": false, "http://127.0.0.1./a": false, "https://git.example.com./a": false} {
-		if _, err := ParseRemote(text); (err == nil) != want {
-			t.Errorf("%s: %v", text, err)
-		}
-	}
-}
-
-func TestPinned(t *testing.T) {
-	for remote, want := range map[string]string{"https://git.example.com/a": "[[http.curloptResolve git.example.com:443:[2606::1]]]", "http://git.example.com/a": "[[http.curloptResolve git.example.com:80:[2606::1]]]",
-		"http://git.example.com:8080/a": "[[http.curloptResolve git.example.com:8080:[2606::1]]]", "http://[2606::1]:8080/a": "[]", "https://192.0.2.1/a": "[]"} {
-		u, err := ParseRemote(remote)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := fmt.Sprint(pinned(u, netip.MustParseAddr("2606::1"))); got != want {
-			t.Errorf("%s: %s", remote, got)
-		}
-	}
-	u, _ := ParseRemote("https://git.example.com/a") // a good one
-	if got := fmt.Sprint(pinned(u, netip.MustParseAddr("192.0.2.1"))); got != "[[http.curloptResolve git.example.com:443:192.0.2.1]]" {
-		t.Error(got)
-	}
-}
-
-func TestPublic(t *testing.T) {
-	for text, want := range map[string]bool{"93.184.216.34": true, "2606:2800:220:1::1": true, "127.0.0.1": false, "10.1.2.3": false, "172.16.0.1": false, "192.168.1.1": false, "169.254.169.254": false, "0.0.0.0": false,
-		"100.64.0.1": false, "::1": false, "fe80::1": false, "fd00::1": false, "224.0.0.1": false, "255.255.255.255": false, "198.18.0.1": false, "64:ff9b::a00:1": false, "2001:db8::1": false, "::7f00:1": false, "fec0::1": false, "3fff::1": false} {
-		if got := public(netip.MustParseAddr(text)); got != want {
-			t.Errorf("%s: %t", text, got)
-		}
-	}
-}
-
 // What passes as the name of a ref, Git takes as one, below its place.
 func FuzzValidRef(f *testing.F) {
 	for _, name := range []string{"main", "feature/a", "v1.0", "-x", "a..b", "a b", "x.lock", "@{1}", "ünï", "a\x00", "", "a//b", "/a", "HEAD", ".a", "a~1"} {
@@ -610,181 +483,6 @@ func FuzzValidRef(f *testing.F) {
 		}
 		if out, err := exec.Command("git", "check-ref-format", string(Branch)+name).CombinedOutput(); err != nil {
 			t.Errorf("git refuses %q: %v %s", name, err, out)
-		}
-	})
-}
-
-// What passes as the URL of a remote is http or https, and no option.
-func FuzzParseRemote(f *testing.F) {
-	for _, text := range []string{"https://git.example.com/a.git", "http://[::1]:8080/a", "ext::sh -c id", "file:///etc", "--upload-pack=id", "http://a\nb", "http://u:p@h/", "git@h:a", "http://h/?q"} {
-		f.Add(text)
-	}
-	f.Fuzz(func(t *testing.T, text string) {
-		u, err := ParseRemote(text)
-		if err != nil {
-			if registry.KindOf(err) != registry.Invalid {
-				t.Fatalf("%v", err)
-			}
-			return
-		}
-		if u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.User != nil || !strings.HasPrefix(u.String(), u.Scheme+"://") || strings.ContainsAny(u.String(), " \n\x00") || strings.HasPrefix(u.Hostname(), "-") {
-			t.Errorf("%q passes as %q", text, u)
-		}
-	})
-}
-
-// What was to follow a change of a process that is gone is found by another one.
-func TestNotes(t *testing.T) {
-	r := open(t)
-	filled(t, r, 7)
-	other, err := Open(r.folder)
-	if err != nil {
-		t.Fatal(err)
-	}
-	found := func(r *Repos) (notes []*Note) {
-		t.Helper()
-		err := r.Noted(func(n *Note) error { notes = append(notes, n); return nil })
-		if err != nil {
-			t.Fatal(err)
-		}
-		return notes
-	}
-	note, err := r.Note(t.Context(), 7, nil, []byte("ann"))
-	if err != nil || len(note.Before) != 4 {
-		t.Fatalf("%+v %v", note, err)
-	}
-	none, err := r.Note(t.Context(), 8, nil, nil) // of a project without a repository
-	if err != nil || len(none.Before) != 0 {
-		t.Fatalf("%+v %v", none, err)
-	}
-	if notes := found(other); notes != nil {
-		t.Errorf("while somebody is at work: %+v", notes)
-	}
-	note.Leave()
-	notes := found(other)
-	if len(notes) != 1 || notes[0].Project != 7 || string(notes[0].By) != "ann" || !maps.Equal(notes[0].Before, note.Before) {
-		t.Fatalf("%+v", notes)
-	}
-	if again := found(r); again != nil {
-		t.Errorf("twice: %+v", again)
-	}
-	for _, n := range []*Note{notes[0], none} {
-		if err := n.Done(); err != nil {
-			t.Error(err)
-		}
-	}
-	if notes := found(other); notes != nil {
-		t.Errorf("afterwards: %+v", notes)
-	}
-	// One that was cut off while it was written was of a change that had not begun; nobody takes it for a whole one.
-	half := filepath.Join(r.folder, "new-half")
-	if err := os.WriteFile(half, []byte("x"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	old := time.Now().Add(-2 * time.Hour)
-	if err := errors.Join(os.Chtimes(half, old, old), r.Sweep()); err != nil || len(found(r)) > 0 {
-		t.Error(err)
-	}
-	left, err := os.ReadDir(r.folder)
-	if err != nil || len(left) != 1 {
-		t.Errorf("%v %v", left, err)
-	}
-	// Where nothing can be written nothing changes.
-	nowhere, err := Open(filepath.Join(r.path(7), "HEAD"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if note, err := nowhere.Note(t.Context(), 7, nil, nil); err == nil {
-		t.Errorf("%+v", note)
-	}
-}
-
-// What others do to a repository at the same time is not taken for what was asked for.
-func TestAsked(t *testing.T) {
-	r := open(t)
-	filled(t, r, 7)
-	asked := Asked{"refs/tags/v1": "", "refs/tags/v2": "another", "refs/heads/main": "to", "refs/heads/new": AnyObject, "refs/heads/none": AnyObject}
-	note, err := r.Note(t.Context(), 7, asked, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer note.Done()
-	if names := slices.Sorted(maps.Keys(note.Before)); !slices.Equal(names, []string{"refs/heads/main", "refs/tags/v1", "refs/tags/v2"}) {
-		t.Errorf("noted %v", names)
-	}
-	before, now := note.Changed(State{"refs/heads/main": "to", "refs/tags/v2": "moved", "refs/heads/new": "x", "refs/heads/topic/a": "moved", "refs/tags/others": "y"})
-	if got := fmt.Sprint(now.Changes(before)); got != "[{refs/heads/ main} {refs/heads/ new}]" {
-		t.Errorf("changes %s", got)
-	}
-	if _, there := before["refs/tags/v1"]; !there || len(before) != 2 {
-		t.Errorf("before %v", before)
-	}
-}
-
-// pushBody is the beginning of the body of a push.
-func pushBody(lines ...string) string {
-	text := ""
-	for _, line := range lines {
-		text += fmt.Sprintf("%04x%s", len(line)+4, line)
-	}
-	return text + "0000"
-}
-
-func TestReadPush(t *testing.T) {
-	a, b, zero := strings.Repeat("a", 40), strings.Repeat("b", 64), strings.Repeat("0", 40)
-	good := pushBody(zero+" "+a+" refs/tags/v1\x00 report-status\n", a+" "+zero+" refs/heads/gone", "shallow "+a, zero+" "+b+" refs/heads/with space") + "0008"
-	var zipped bytes.Buffer
-	z := gzip.NewWriter(&zipped)
-	io.WriteString(z, good)
-	z.Close()
-	for what, row := range map[string]struct {
-		body, encoding string
-		want           Asked // nil: none
-	}{
-		"a push":                 {good, "", Asked{"refs/tags/v1": a, "refs/heads/gone": "", "refs/heads/with space": b}},
-		"one that is compressed": {zipped.String(), "gzip", Asked{"refs/tags/v1": a, "refs/heads/gone": "", "refs/heads/with space": b}},
-		"of nothing":             {"0000", "", Asked{}},
-		"nothing":                {"", "", Asked{}},
-		"no compressed one":      {good, "gzip", nil},
-		"no length":              {"xyz1", "", nil},
-		"a length alone":         {"0004", "", nil},
-		"cut off":                {good[:20], "", nil},
-		"no end":                 {good[:len(good)-8], "", nil},
-		"no commit":              {pushBody("HEAD " + a + " refs/heads/x"), "", nil},
-		"no name":                {pushBody(zero + " " + a + " "), "", nil},
-		"a signed one":           {pushBody("push-cert\x00"), "", nil},
-	} {
-		q := httptest.NewRequest("POST", "/", strings.NewReader(row.body))
-		q.Header.Set("Content-Encoding", row.encoding)
-		got, err := ReadPush(q)
-		if (err != nil) != (row.want == nil) || !maps.Equal(got, row.want) || err != nil && registry.KindOf(err) != registry.Invalid {
-			t.Errorf("%s: %v, %v", what, got, err)
-		}
-		if body, err := io.ReadAll(q.Body); row.want != nil && (err != nil || len(row.want) > 0 && string(body) != good) {
-			t.Errorf("%s: the body is %q afterwards, %v", what, body, err)
-		}
-	}
-	line := strings.TrimSuffix(pushBody(zero+" "+a+" refs/tags/v1"), "0000")
-	q := httptest.NewRequest("POST", "/", strings.NewReader(strings.Repeat(line, maxRequest/len(line)+2)))
-	if _, err := ReadPush(q); registry.KindOf(err) != registry.TooLarge {
-		t.Errorf("an endless one: %v", err)
-	}
-}
-
-// FuzzReadPush: nothing that is sent takes much, and what is read is a push.
-func FuzzReadPush(f *testing.F) {
-	f.Add([]byte(pushBody(strings.Repeat("0", 40) + " " + strings.Repeat("a", 40) + " refs/tags/v1\x00caps")))
-	f.Add([]byte("0000"))
-	f.Add([]byte("ffff"))
-	f.Fuzz(func(t *testing.T, body []byte) {
-		asked, err := readCommands(bytes.NewReader(body))
-		if err == nil && len(body) > 0 && len(asked) == 0 && !bytes.Contains(body, []byte("0000")) {
-			t.Errorf("%q was taken", body)
-		}
-		for ref, object := range asked {
-			if ref == "" || object != "" && !ValidCommit(object) {
-				t.Errorf("%q is to be %q", ref, object)
-			}
 		}
 	})
 }
