@@ -161,12 +161,20 @@ func (q *request) archived(verb, done string) error {
 	return q.submit(change{method: http.MethodPost, path: q.place.api() + verb, done: done, to: q.place.Path("settings")})
 }
 
-func (h *Handler) deletePlace(q *request) error {
+// ofOwner lets owners of a place on, unless it is somebody's personal one, which stays where it is.
+func (q *request) ofOwner() error {
 	if err := q.require(access.Own); err != nil {
 		return err
 	}
 	if q.place.Group != nil && q.place.Group.Personal() {
 		return errNoPage
+	}
+	return nil
+}
+
+func (h *Handler) deletePlace(q *request) error {
+	if err := q.ofOwner(); err != nil {
+		return err
 	}
 	if err := q.confirmed(q.place.FullPath()); err != nil {
 		return q.refused(err, h.settings)
@@ -210,11 +218,8 @@ func (q *request) targets() (paths []string, err error) {
 
 // transfer moves a project or a group, with all that is in it.
 func (h *Handler) transfer(q *request) error {
-	if err := q.require(access.Own); err != nil {
+	if err := q.ofOwner(); err != nil {
 		return err
-	}
-	if q.place.Group != nil && q.place.Group.Personal() {
-		return errNoPage
 	}
 	if err := q.confirmed(q.place.FullPath()); err != nil {
 		return q.refused(err, h.settings)

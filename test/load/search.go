@@ -3,10 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"math/rand/v2"
-	"net/http"
 	"net/url"
-	"time"
 )
 
 // searchBound in ms, that no search may take longer than.
@@ -106,38 +103,23 @@ func (b *bench) measureSearch(stores []*listStore, scope, where string) error {
 			for _, term := range searchTerms(len(s.names)) {
 				paths = append(paths, kind.path(s, term)...)
 			}
-			var times []time.Duration
-			slowest, what := time.Duration(0), ""
-			for round := uint64(0); len(times) < b.listRequests; round++ {
-				for _, i := range rand.New(rand.NewPCG(round, 1)).Perm(len(paths)) {
-					began := time.Now()
-					response, body, err := get(b.ctx, s.server.URL+paths[i], header)
-					took := time.Since(began)
-					if err != nil {
-						return err
-					}
-					if response.StatusCode != http.StatusOK {
-						return fmt.Errorf("%s, %s: %s %.200s", s.system, paths[i], response.Status, body)
-					}
-					times = append(times, took)
-					if took > slowest {
-						slowest, what = took, paths[i]
-					}
-					if kind.total == nil || round > 0 {
-						continue
-					}
-					total, err := kind.total(body)
-					if err != nil {
-						return fmt.Errorf("%s, %s: %w in %.200s", s.system, paths[i], err, body)
-					}
-					if known, ok := totals[i]; ok && known != total {
-						return fmt.Errorf("%s, %s: %d found, and %d on another database", s.system, paths[i], total, known)
-					}
-					totals[i] = total
+			err := b.timePaths(s, f, paths, header, func(i int, body []byte) error {
+				if kind.total == nil {
+					return nil
 				}
+				total, err := kind.total(body)
+				if err != nil {
+					return fmt.Errorf("%s, %s: %w in %.200s", s.system, paths[i], err, body)
+				}
+				if known, ok := totals[i]; ok && known != total {
+					return fmt.Errorf("%s, %s: %d found, and %d before, or on another database", s.system, paths[i], total, known)
+				}
+				totals[i] = total
+				return nil
+			})
+			if err != nil {
+				return err
 			}
-			fmt.Fprintf(b.log, "%s, %s: slowest %.1f ms, %s\n", s.system, f.ID, ms(slowest), what)
-			f.Samples = append(f.Samples, sample{System: s.system, Value: ms(percentile(times, 99)), P50: ms(percentile(times, 50)), P99: ms(percentile(times, 99))})
 		}
 		if kind.total != nil && totals[0] == 0 { // a word of every name
 			return fmt.Errorf("%s found nothing", f.ID)

@@ -42,7 +42,7 @@ func build(t *testing.T, settings string) (folder, sums string) {
 // What is built twice is the same, and the Debian package brings what it should, keeps what people have changed when a new one comes, and leaves
 // their data when it goes.
 func TestRelease(t *testing.T) {
-	if _, err := exec.LookPath("dpkg-deb"); err != nil && os.Getenv("CI") != "true" {
+	if _, err := exec.LookPath("dpkg-deb"); err != nil && os.Getenv("CI") == "" {
 		t.Skip("no dpkg-deb on this machine")
 	}
 	dist, sums := build(t, "umask 022; export TZ=UTC GOFLAGS=-buildvcs=true")
