@@ -102,6 +102,10 @@ func (r *Registry) Publish(ctx context.Context, format Format, p *Publication) (
 		}
 	}()
 	asked := p.Package
+	described, err := p.describe(format)
+	if err != nil {
+		return err
+	}
 	return r.whenRemoved(ctx, func(tx Tx) error {
 		p.Package = asked // what a run before has found may be gone
 		pkg := &p.Package
@@ -157,13 +161,12 @@ func (r *Registry) Publish(ctx context.Context, format Format, p *Publication) (
 				return err
 			}
 		}
-		var files []*File
 		for _, file := range p.Files {
-			created := &File{PackageID: pkg.ID, Name: file.Name, Digests: file.Content.Digests(), Facts: file.Facts}
+			created := file.file()
+			created.PackageID = pkg.ID
 			if err := tx.CreateFile(created); err != nil {
 				return err
 			}
-			files = append(files, created)
 			for _, s := range file.Symbols {
 				symbol := s.Symbol
 				symbol.FileID, symbol.Size, symbol.SHA256 = created.ID, s.Content.Digests().Size, s.Content.Digests().SHA256
@@ -182,7 +185,7 @@ func (r *Registry) Publish(ctx context.Context, format Format, p *Publication) (
 			if p.How != Whole {
 				detail = p.Files[0].Name
 			}
-			err = raiseLatest(tx, format, entry, p, files)
+			err = raiseLatest(tx, format, entry, p, described)
 		}
 		if err != nil {
 			return err
@@ -206,6 +209,28 @@ func (r *Registry) Publish(ctx context.Context, format Format, p *Publication) (
 		})
 		return nil
 	})
+}
+
+// file is a row for it, of no package yet.
+func (f *PublicationFile) file() *File {
+	return &File{Name: f.Name, Digests: f.Content.Digests(), Facts: f.Facts}
+}
+
+// describe describes the version, as its format would when it is there. It does so before the transaction, in which others wait; nil for a
+// format that describes nothing.
+func (p *Publication) describe(format Format) (*Description, error) {
+	if format.Describe == nil {
+		return nil, nil
+	}
+	var files []*File
+	for _, file := range p.Files[:min(len(p.Files), describedFiles)] {
+		files = append(files, file.file())
+	}
+	d, err := format.Describe(files, func(variant string) ([]byte, error) { return p.Fragments[variant], nil })
+	if err == nil {
+		d.bound()
+	}
+	return d, err
 }
 
 // takesPackages looks at a project again, within the transaction that publishes: an upload may take long, and meanwhile
@@ -370,23 +395,18 @@ func point(ctx context.Context, tx Tx, p *Publication, policy *Policy, most int6
 // errSame rolls a publish back that would change nothing.
 var errSame = errors.New("nothing changes")
 
-// raiseLatest sets an entry's latest version, and what is listed of it, after one was added, without looking at the others. files
-// are those of a version that is new, which is all in p; nil: there was more of it before.
-func raiseLatest(tx Tx, format Format, entry *Entry, p *Publication, files []*File) error {
+// raiseLatest sets an entry's latest version, and what is listed of it, after one was added, without looking at the others. described
+// is a version that is new, which is all in p; nil: there was more of it before.
+func raiseLatest(tx Tx, format Format, entry *Entry, p *Publication, described *Description) error {
 	listed := entry.Listed | kinds([]*Package{&p.Package})
 	set := func() error {
-		if files == nil || format.Describe == nil {
+		if described == nil {
 			return setLatest(tx, format, entry.ID, p.Package.ID, listed)
 		}
 		if err := tx.SetLatest(entry.ID, p.Package.ID, listed); err != nil {
 			return err
 		}
-		d, err := format.Describe(files[:min(len(files), describedFiles)], func(variant string) ([]byte, error) { return p.Fragments[variant], nil })
-		if err != nil {
-			return err
-		}
-		d.bound() // as any other description
-		return setNeeds(tx, format, entry.ID, d)
+		return setNeeds(tx, format, entry.ID, described)
 	}
 	if slices.Contains(p.Tags, LatestTag) || entry.LatestID == 0 {
 		return set()

@@ -176,7 +176,7 @@ func drain(r *http.Request) {
 	if r.ContentLength == 0 || r.ProtoMajor != 1 || r.Header.Get("Expect") != "" {
 		return // nothing left, or the protocol has a way to say no
 	}
-	buffer := make([]byte, 32<<10)
+	buffer := make([]byte, 4<<10) // mostly for the end that a format has not looked for
 	for began, left := time.Now(), drainBytes; left > 0 && time.Since(began) < drainTime; {
 		n, err := r.Body.Read(buffer)
 		if err != nil {

@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/klauspost/compress/gzip"
 
@@ -58,8 +59,13 @@ func readTarball(r io.Reader, maxUnpacked int64) (*contents, error) {
 }
 
 func readTar(r io.Reader, maxUnpacked int64) (*contents, error) {
-	in := bufio.NewReaderSize(r, 64<<10)
-	z := &inflater{in: in, max: maxUnpacked}
+	z := inflaters.Get().(*inflater)
+	defer func() {
+		z.in.Reset(nil) // of r nothing is held
+		inflaters.Put(z)
+	}()
+	z.in.Reset(r)
+	z.n, z.max = 0, maxUnpacked
 	if err := z.next(); err != nil {
 		return nil, err
 	}
@@ -96,7 +102,7 @@ func readTar(r io.Reader, maxUnpacked int64) (*contents, error) {
 	if _, err := io.Copy(io.Discard, z); err != nil {
 		return nil, err
 	}
-	_, err := io.Copy(io.Discard, in)
+	_, err := io.Copy(io.Discard, z.in)
 	return c, err
 }
 
@@ -193,6 +199,8 @@ type inflater struct {
 	z      gzip.Reader
 	n, max int64
 }
+
+var inflaters = sync.Pool{New: func() any { return &inflater{in: bufio.NewReaderSize(nil, 64<<10)} }}
 
 // next begins a member.
 func (f *inflater) next() error {

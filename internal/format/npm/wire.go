@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"packhouse/internal/registry"
@@ -45,6 +46,14 @@ const (
 	wireKeys   = 100_000
 )
 
+// windows are the buffers of one reading. Small bodies are the most, and would make garbage of many times their size.
+type windows struct {
+	in, text [wireWindow]byte
+	room     [wireWindow / 4 * 3]byte
+}
+
+var freeWindows = sync.Pool{New: func() any { return new(windows) }}
+
 var (
 	errJSON   = registry.Errorf(registry.Invalid, "Invalid json")
 	errBase64 = registry.Errorf(registry.Invalid, "Attachment data is not base64.")
@@ -59,7 +68,9 @@ var (
 // breaks allowed if escaped) or names a key twice; TooLarge over a limit. An error of r stays in the chain, and an
 // error of store is returned at once, with the rest of r unread.
 func readBody(r io.Reader, lim limits, store func(key string, tarball io.Reader) error) (*body, error) {
-	s := &scanner{in: r, end: lim.Metadata, buf: make([]byte, 0, wireWindow)}
+	w := freeWindows.Get().(*windows)
+	defer freeWindows.Put(w)
+	s := &scanner{in: r, end: lim.Metadata, windows: w, buf: w.in[:0]}
 	b := &body{DistTags: map[string]string{}}
 	ok := s.object(func(key string) {
 		switch key {
@@ -90,7 +101,9 @@ func readBody(r io.Reader, lim limits, store func(key string, tarball io.Reader)
 // checkJSON reads one JSON value of so many bytes at most to the end of r, in constant memory. The errors are those of
 // readBody.
 func checkJSON(r io.Reader, limit int64) error {
-	s := &scanner{in: r, end: limit, buf: make([]byte, 0, wireWindow)}
+	w := freeWindows.Get().(*windows)
+	defer freeWindows.Put(w)
+	s := &scanner{in: r, end: limit, windows: w, buf: w.in[:0]}
 	s.skip()
 	s.finish()
 	return s.failed
@@ -171,10 +184,7 @@ func (s *scanner) tarball(limit int64, store func(io.Reader) error) {
 	start, end := s.offset(), s.end
 	s.end = math.MaxInt64
 	s.at++ // the opening quote
-	t := &tarballReader{
-		s: s, left: limit,
-		text: make([]byte, 0, wireWindow), room: make([]byte, wireWindow/4*3),
-	}
+	t := &tarballReader{s: s, left: limit, text: s.windows.text[:0], room: s.windows.room[:]}
 	// The first bytes are decoded before anybody makes room for a file.
 	if t.err = t.decode(); t.err == io.EOF && len(t.out) == 0 {
 		s.fail(errEmpty)
@@ -292,6 +302,7 @@ func (t *tarballReader) gather() (ended bool) {
 // The first failure stays: from then on the next byte is 0, which no grammar has, so that every loop comes to its end.
 type scanner struct {
 	in      io.Reader
+	windows *windows
 	failed  error
 	end     int64  // offset, in bytes, that the document may reach
 	passed  int64  // bytes that have left the window
