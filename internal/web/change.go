@@ -3,6 +3,7 @@ package web
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"net/http"
 	"net/url"
@@ -149,6 +150,41 @@ func label(attribute string) string {
 	}
 	text := strings.ReplaceAll(attribute, "_", " ")
 	return strings.ToUpper(text[:1]) + text[1:]
+}
+
+// ---- what is asked first
+
+// What cannot be taken back is asked first, of those without scripts, too. Where much is lost the form has a field for a name to be typed; else
+// what the form asks for is shown as a question, on a page of its own, and done when that is sent.
+
+// confirmed tells whether the name was typed that a form asks for.
+func (q *request) confirmed(name string) error {
+	if strings.TrimSpace(q.PostFormValue("confirm")) != name {
+		return registry.Errorf(registry.Invalid, "The name that was typed is another one")
+	}
+	return nil
+}
+
+// unsure tells whether the person has not yet been asked.
+func (q *request) unsure() bool { return !q.PostForm.Has("sure") }
+
+// question is a page that asks whether a form is meant.
+type question struct {
+	Title, Text, Button string
+	Fields              url.Values // of the form
+	Back                string     // where it was
+}
+
+// ask asks whether the form is meant that was sent. Its field "what" is the name of what it is about, for the title.
+func (q *request) ask(title, text, button string) error {
+	if title = q.t(title); strings.Contains(title, "%s") {
+		title = fmt.Sprintf(title, q.PostFormValue("what"))
+	}
+	page := question{title, q.t(text), q.t(button), q.PostForm, "/"}
+	if from, err := url.Parse(q.Referer()); err == nil && from.Scheme+"://"+from.Host == q.base && isLocal(from.RequestURI()) {
+		page.Back = from.RequestURI()
+	}
+	return q.render("question", title, page)
 }
 
 // fields takes fields of the form under the names that the API has for them.

@@ -78,6 +78,12 @@ func texts(t *testing.T) map[string]bool {
 				if len(n.Args) > 0 {
 					add(n.Args[0])
 				}
+			case "ask":
+				if len(n.Args) == 3 { // figures are asked for with two
+					add(n.Args[0])
+					add(n.Args[1])
+					add(n.Args[2])
+				}
 			case "plural", "create":
 				add(n.Args[len(n.Args)-1])
 			case "Errorf":

@@ -430,30 +430,27 @@ func (q *request) packageChange(method, what, done string, form url.Values) erro
 		done: done, to: packagePath(q.place.Project, id)})
 }
 
-// confirmed tells whether the name was typed that a form asks for.
-func (q *request) confirmed(name string) error {
-	if strings.TrimSpace(q.PostFormValue("confirm")) != name {
-		return registry.Errorf(registry.Invalid, "The name that was typed is another one")
+// deletable finds the version of the path for those who may delete it.
+func (q *request) deletable() (p *registry.Package, err error) {
+	if q.place.Project == nil {
+		return nil, errNoPage
 	}
-	return nil
+	if err := q.require(access.Delete); err != nil {
+		return nil, err
+	}
+	err = q.read(func(tx registry.Tx) error {
+		p, err = q.reach(tx)
+		return err
+	})
+	return p, err
 }
 
 func (h *Handler) deletePackage(q *request) error {
-	if q.place.Project == nil {
-		return errNoPage
-	}
-	var name string
-	err := q.read(func(tx registry.Tx) error {
-		p, err := q.reach(tx)
-		if err == nil {
-			name = p.Name + " " + p.Version
-		}
-		return err
-	})
+	p, err := q.deletable()
 	if err != nil {
 		return err
 	}
-	if err := q.confirmed(name); err != nil {
+	if err := q.confirmed(p.Name + " " + p.Version); err != nil {
 		return err
 	}
 	return q.submit(change{method: http.MethodDelete, path: fmt.Sprintf("/projects/%d/packages/%d", q.place.Project.ID, q.number("package_id")),
@@ -461,10 +458,23 @@ func (h *Handler) deletePackage(q *request) error {
 }
 
 func (h *Handler) deleteFile(q *request) error {
+	if q.unsure() {
+		return q.ask("Delete the file %s?", "Who asks for it does not find it any more. This cannot be undone.", "Delete the file")
+	}
 	return q.packageChange(http.MethodDelete, "/package_files/"+strconv.FormatInt(q.number("package_file_id"), 10), "The file was deleted.", nil)
 }
 
 func (h *Handler) yank(q *request) error {
+	if q.unsure() {
+		p, err := q.deletable()
+		switch {
+		case err != nil:
+			return err
+		case p.Type == registry.PyPI:
+			return q.ask("Yank %s?", "Installers choose it only where it is pinned, and say why. It stays, and can be taken back.", "Yank")
+		}
+		return q.ask("Deprecate %s?", "Installers warn with the reason. It stays, and can be taken back.", "Deprecate")
+	}
 	return q.packageChange(http.MethodPost, "/yank", "The version should not be chosen any more.", q.fields("reason"))
 }
 
@@ -473,6 +483,9 @@ func (h *Handler) unyank(q *request) error {
 }
 
 func (h *Handler) unlist(q *request) error {
+	if q.unsure() {
+		return q.ask("Unlist %s?", "Lists and searches do not show it any more. Whoever knows it can install it.", "Unlist it")
+	}
 	return q.setListed(false, "The version is not listed any more.")
 }
 func (h *Handler) list(q *request) error { return q.setListed(true, "The version is listed again.") }

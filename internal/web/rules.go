@@ -43,5 +43,8 @@ func (h *Handler) createRule(q *request) error {
 }
 
 func (h *Handler) removeRule(q *request) error {
+	if q.unsure() {
+		return q.ask("Remove the rule for %s?", "It protects the names that it matches no longer.", "Remove")
+	}
 	return q.submit(change{method: http.MethodDelete, path: q.place.api() + "/packages/protection/rules/" + q.id("rule_id"), page: h.rules, done: "The rule was removed.", to: q.place.Path("rules")})
 }
