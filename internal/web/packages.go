@@ -123,8 +123,7 @@ type packagePage struct {
 	Description *registry.Description
 	Needs       int // dependencies
 	Readme      template.HTML
-	Install     []snippet
-	Setup       []snippet
+	Install     installing
 	Downloads   chart
 	Month       int64
 	Known       map[string]*found // dependencies that are here, by their canonical name
@@ -200,7 +199,7 @@ func (h *Handler) showPackage(q *request) error {
 	if err != nil {
 		return err
 	}
-	page.Install, page.Setup = q.snippets(page.Package)
+	page.Install = q.installing(page.Package)
 	if page.Tab == "readme" {
 		page.Readme = h.readmes.render(page.Description.Readme, page.Description.ReadmeType)
 	}

@@ -62,7 +62,7 @@ func (q *request) askRevoke() error {
 
 // ---- of a person
 
-var personalScopes = []string{registry.ScopeAPI, registry.ScopeReadAPI, registry.ScopeReadPackage, registry.ScopeWritePackage, registry.ScopeReadUser, registry.ScopeSelfRotate}
+var personalScopes = []string{registry.ScopeAPI, registry.ScopeReadAPI, registry.ScopeReadPackage, registry.ScopeWritePackage, registry.ScopeReadRepository, registry.ScopeWriteRepository, registry.ScopeReadUser, registry.ScopeSelfRotate}
 
 func (h *Handler) tokens(q *request) error { return q.showTokens(nil) }
 

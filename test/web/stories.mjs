@@ -59,10 +59,15 @@ const story = async (kind, options) => {
   mkdirSync(app);
   let token;
   const npm = (folder, line) => execFileSync("sh", ["-c", line], { cwd: folder, encoding: "utf8", stdio: ["ignore", "pipe", "pipe"],
-    env: { PATH: process.env.PATH, HOME: home, npm_config_update_notifier: "false", npm_config_cache: join(home, "cache"), npm_config_audit: "false", npm_config_fund: "false", PACKHOUSE_TOKEN: token } });
+    env: { PATH: process.env.PATH, HOME: home, npm_config_update_notifier: "false", npm_config_cache: join(home, "cache"), npm_config_audit: "false", npm_config_fund: "false" } });
   const copied = async (locator) => {
     await locator.click();
     return page.evaluate(() => navigator.clipboard.readText());
+  };
+  // The file of the project, and one's own with the token.
+  const npmrc = async (part, folder) => {
+    writeFileSync(join(folder, ".npmrc"), await copied(part.getByRole("button", { name: "Copy: .npmrc", exact: true })));
+    writeFileSync(join(home, ".npmrc"), (await copied(part.getByRole("button", { name: "Copy: ~/.npmrc", exact: true }))).replace("TOKEN", token));
   };
 
   await look(`${kind}, a group, a project, a token`, async () => {
@@ -87,8 +92,7 @@ const story = async (kind, options) => {
 
   await look(`${kind}, publish with npm`, async () => {
     await page.goto(`${input.url}/${group}/tools`);
-    const npmrc = await copied(page.locator(".copy.block", { hasText: ".npmrc" }).first().locator("[data-copy]"));
-    writeFileSync(join(work, ".npmrc"), npmrc);
+    await npmrc(page.locator("[data-format=npm]"), work);
     writeFileSync(join(work, "package.json"), JSON.stringify({ name, version: "1.0.0", description: "For nails", main: "index.js", license: "MIT" }));
     writeFileSync(join(work, "index.js"), "module.exports = 'bang';\n");
     writeFileSync(join(work, "README.md"), "# Hammer\n\nDrives **nails**.\n");
@@ -109,7 +113,7 @@ const story = async (kind, options) => {
     const line = await copied(page.locator(".install [data-copy]").first());
     equal("the install line", line, `npm install ${name}@1.0.0`);
     await page.locator(".install summary").click();
-    writeFileSync(join(app, ".npmrc"), await copied(page.locator(".install .copy.block", { hasText: ".npmrc" }).locator("[data-copy]")));
+    await npmrc(page.locator(".install"), app);
     writeFileSync(join(app, "package.json"), JSON.stringify({ name: "app", version: "1.0.0" }));
     npm(app, line);
     equal("what was installed", readFileSync(join(app, "node_modules", name, "index.js"), "utf8"), "module.exports = 'bang';\n");

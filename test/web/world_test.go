@@ -129,7 +129,7 @@ func (w *world) pages() map[string]string {
 		"storage": project + "/-/storage", "members": project + "/-/members", "deploy-tokens": project + "/-/tokens", "protection": project + "/-/rules", "cleanup": project + "/-/cleanup", "activity": project + "/-/activity",
 		"settings":    project + "/-/settings",
 		"package-npm": one(w.npm, ""), "package-versions": one(w.npm, "?tab=versions"), "package-dependencies": one(w.npm, "?tab=dependencies"), "package-files": one(w.npm, "?tab=files"), "package-manage": one(w.npm, "?tab=manage"),
-		"package-pypi": one(w.pypi, ""), "package-nuget": one(w.nuget, ""), "package-composer": one(w.composer, ""), "package-composer-dependencies": one(w.composer, "?tab=dependencies"), "package-nuget-manage": one(w.nuget, "?tab=manage"), "package-attack": w.attack,
+		"package-pypi": one(w.pypi, ""), "package-nuget": one(w.nuget, ""), "package-composer": one(w.composer, ""), "package-composer-dependencies": one(w.composer, "?tab=dependencies"), "package-nuget-manage": one(w.nuget, "?tab=manage"), "package-attack": w.attack, "question": "pressed:" + one(w.npm, "?tab=files"),
 		"user": "/ada", "new-group": "/-/groups/new", "new-project": "/-/projects/new",
 		"profile": "/-/profile", "tokens": "/-/profile/tokens", "sessions": "/-/profile/sessions",
 		"admin-health": "/-/admin", "admin-users": "/-/admin/users", "admin-new-user": "/-/admin/users/new", "admin-user": fmt.Sprintf("/-/admin/users/%d", w.user.ID), "admin-groups": "/-/admin/groups",
