@@ -13,7 +13,6 @@ import (
 type cleanupPage struct {
 	Policy  *registry.CleanupPolicy
 	Preview *cleanupPreview
-	Types   []registry.Type
 }
 
 // cleanupPreview is what a run would remove now.
@@ -49,9 +48,6 @@ func (q *request) showCleanup(preview *cleanupPreview) error {
 	}
 	if err != nil {
 		return err
-	}
-	for _, f := range q.h.Registry.Formats {
-		page.Types = append(page.Types, f.Type)
 	}
 	return q.render("cleanup", q.title("Cleanup"), page)
 }

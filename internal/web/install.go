@@ -217,14 +217,10 @@ var publishTexts = map[registry.Type]string{
 func (q *request) howToPublish() *publishPage {
 	page := &publishPage{Shown: q.URL.Query().Get("format")}
 	known := false
-	for _, kind := range shownTypes {
-		for _, format := range q.h.Registry.Formats {
-			if format.Type == kind {
-				m := q.manager(kind)
-				page.Formats = append(page.Formats, publishFormat{kind, m.publish(), m.setup("")})
-				known = known || page.Shown == string(kind)
-			}
-		}
+	for _, kind := range q.h.types() {
+		m := q.manager(kind)
+		page.Formats = append(page.Formats, publishFormat{kind, m.publish(), m.setup("")})
+		known = known || page.Shown == string(kind)
 	}
 	if !known && len(page.Formats) > 0 {
 		page.Shown = string(page.Formats[0].Type)

@@ -79,8 +79,8 @@ func newLocale(tag, name string) *locale {
 		"level": l.levelOf, "said": said, "glyph": glyph, "icon": icon, "asset": assetPath,
 		"short": func(digest string) string { return digest[:min(len(digest), 12)] },
 		"last":  func(full string) string { return path.Base(full) },
-		"seq":   func(all ...string) []string { return all }, "types": func() []registry.Type { return shownTypes },
-		"join":  strings.Join,
+		"seq":   func(all ...string) []string { return all },
+		"join":  strings.Join, "format": formatName,
 		"field": newField, "sel": newSelect, "opt": newOption, "confirm": newConfirm, "copyline": newCopyLine,
 	})
 	l.pages = template.Must(l.pages.ParseFS(files, "templates/*.html"))

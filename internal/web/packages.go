@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"fmt"
 	"html/template"
 	"net/http"
@@ -16,6 +17,21 @@ import (
 
 // shownTypes are the formats, in the order in which pages name them.
 var shownTypes = []registry.Type{registry.NPM, registry.PyPI, registry.NuGet, registry.Composer, registry.Maven, registry.Conan, registry.Generic}
+
+// formatNames are how their people write them, where that is not the type of the API.
+var formatNames = map[string]string{"pypi": "PyPI", "nuget": "NuGet", "composer": "Composer", "maven": "Maven", "conan": "Conan", "generic": "Generic"}
+
+func formatName(kind any) string { return cmp.Or(formatNames[asText(kind)], asText(kind)) }
+
+// types are the formats that the server speaks.
+func (h *Handler) types() (types []registry.Type) {
+	for _, kind := range shownTypes {
+		if slices.ContainsFunc(h.Registry.Formats, func(f registry.Format) bool { return f.Type == kind }) {
+			types = append(types, kind)
+		}
+	}
+	return types
+}
 
 func typeNames() (names []string) {
 	for _, t := range shownTypes {
@@ -98,7 +114,7 @@ func (h *Handler) packages(q *request) error {
 		return err
 	}
 	page.Any = page.Total > 0 || page.Name+page.Version+page.Type+page.Status != ""
-	if !page.Any && q.place.Project != nil {
+	if !page.Any && q.place.Publishes() {
 		page.Empty = q.howToPublish()
 	}
 	return q.render("packages", q.place.FullPath()+" · "+q.t("Packages"), page)
@@ -458,7 +474,7 @@ func (h *Handler) deletePackage(q *request) error {
 
 func (h *Handler) deleteFile(q *request) error {
 	if q.unsure() {
-		return q.ask("Delete the file %s?", "Who asks for it does not find it any more. This cannot be undone.", "Delete the file")
+		return q.ask("Delete the file %s?", "Installs that need it fail from then on. This cannot be undone.", "Delete the file")
 	}
 	return q.packageChange(http.MethodDelete, "/package_files/"+strconv.FormatInt(q.number("package_file_id"), 10), "The file was deleted.", nil)
 }

@@ -413,6 +413,9 @@ func (q *request) param(name string) string {
 
 // ---- what templates look up
 
+// Types are the formats that the server speaks.
+func (p *page) Types() []registry.Type { return p.h.types() }
+
 // ScopeTexts say what scopes of tokens open.
 func (p *page) ScopeTexts() map[string]string { return scopeTexts }
 

@@ -9,7 +9,6 @@ import (
 
 type rulesPage struct {
 	Own, Above []*registry.ProtectionRule
-	Types      []registry.Type
 }
 
 func (h *Handler) rules(q *request) error {
@@ -29,9 +28,6 @@ func (h *Handler) rules(q *request) error {
 		if rule.GroupID != group || rule.ProjectID != project {
 			page.Above = append(page.Above, rule)
 		}
-	}
-	for _, f := range q.h.Registry.Formats {
-		page.Types = append(page.Types, f.Type)
 	}
 	return q.render("rules", q.title("Protection"), page)
 }

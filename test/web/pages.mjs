@@ -151,6 +151,7 @@ await look("from 320 to 2560 pixels nothing sticks out", async () => {
       await page.goto(input.url + input.pages[name]);
       const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
       holds(`${name} at ${width}: ${wide} pixels too wide`, wide <= 0);
+      if (input.folder && [320, 2560].includes(width)) await page.screenshot({ path: join(input.folder, `${name}-${width}.png`), fullPage: true });
     }
   }
   await context.close();
