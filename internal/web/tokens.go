@@ -36,6 +36,11 @@ func (q *request) tokenForm(names ...string) url.Values {
 // newToken has the API make a token, and shows it this once.
 func (q *request) newToken(path string, form url.Values, show func(*madeToken) error) error {
 	c := change{method: http.MethodPost, path: path, form: form, page: func(*request) error { return show(nil) }}
+	// The API makes tokens that have ended, as GitLab does; nobody means that who fills in a form.
+	if day, err := time.Parse(time.DateOnly, form.Get("expires_at")); err == nil && day.Before(time.Now().UTC().Truncate(24*time.Hour)) {
+		q.status, q.problems = http.StatusUnprocessableEntity, []string{q.lang.problem("expires_at", "cannot be a date in the past")}
+		return c.page(q)
+	}
 	a, err := q.send(c)
 	if err != nil {
 		return err
