@@ -33,6 +33,9 @@ type staging struct {
 // copyBuffer is large enough that digests and disk, not calls, take the time.
 const copyBuffer = 256 << 10
 
+// worthSharing is how many bytes take longer to digest than it takes to have several cores do so.
+const worthSharing = 32 << 10
+
 const lockName = "lock"
 
 // openStaging makes a folder below stagings, which is made when missing, and removes those of dead processes.
@@ -134,23 +137,11 @@ func (s *staging) stage(r io.Reader) (*stagedFile, error) {
 			staged.remove()
 		}
 	}()
-	sums := newDigester()
 	buffer := s.buffers.Get().(*[copyBuffer]byte)
 	defer s.buffers.Put(buffer)
-	for {
-		n, readErr := fill(r, buffer[:])
-		sums.Write(buffer[:n])
-		if _, err := file.Write(buffer[:n]); err != nil {
-			return nil, noSpace(err)
-		}
-		if readErr == io.EOF {
-			break
-		}
-		if readErr != nil {
-			return nil, readErr
-		}
+	if staged.digests, err = digest(file, r, buffer); err != nil {
+		return nil, noSpace(err)
 	}
-	staged.digests = sums.digests()
 	complete = true
 	return staged, nil
 }
@@ -173,36 +164,41 @@ func noSpace(err error) error {
 	return err
 }
 
-// digester computes the four digests of a stream.
-type digester struct {
-	size   int64
-	hashes [4]hash.Hash
-}
-
-func newDigester() *digester {
-	return &digester{hashes: [4]hash.Hash{md5.New(), sha1.New(), sha256.New(), sha512.New()}}
-}
-
-func (d *digester) Write(p []byte) (int, error) {
-	d.size += int64(len(p))
-	for _, h := range d.hashes {
-		h.Write(p)
+// digest copies r to its end into w, by way of a buffer, and returns the digests of it. They are what takes the time of a large
+// content, so each is computed by itself, while what it goes through is written and what comes next is read.
+func digest(w io.Writer, r io.Reader, buffer *[copyBuffer]byte) (digests registry.Digests, err error) {
+	hashes := [...]hash.Hash{md5.New(), sha1.New(), sha256.New(), sha512.New()}
+	var hashing sync.WaitGroup
+	defer hashing.Wait() // the buffer is in use until then
+	this, next := buffer[:copyBuffer/2], buffer[copyBuffer/2:]
+	for readErr := error(nil); readErr == nil; this, next = next, this {
+		var n int
+		n, readErr = fill(r, this)
+		if readErr != nil && readErr != io.EOF {
+			return digests, readErr
+		}
+		piece := this[:n]
+		hashing.Wait()
+		for _, h := range hashes {
+			if n < worthSharing {
+				h.Write(piece)
+			} else {
+				hashing.Go(func() { h.Write(piece) })
+			}
+		}
+		if _, err := w.Write(piece); err != nil {
+			return digests, err
+		}
+		digests.Size += int64(n)
 	}
-	return len(p), nil
-}
-
-func (d *digester) digests() registry.Digests {
-	hexSum := func(h hash.Hash) string { return hex.EncodeToString(h.Sum(nil)) }
-	return registry.Digests{Size: d.size,
-		MD5: hexSum(d.hashes[0]), SHA1: hexSum(d.hashes[1]), SHA256: hexSum(d.hashes[2]), SHA512: hexSum(d.hashes[3])}
+	hashing.Wait()
+	for i, sum := range []*string{&digests.MD5, &digests.SHA1, &digests.SHA256, &digests.SHA512} {
+		*sum = hex.EncodeToString(hashes[i].Sum(nil))
+	}
+	return digests, nil
 }
 
 // Digests reads r to its end, in constant memory.
 func Digests(r io.Reader) (registry.Digests, error) {
-	sums := newDigester()
-	_, err := io.CopyBuffer(sums, onlyReader{r}, make([]byte, copyBuffer))
-	return sums.digests(), err
+	return digest(io.Discard, r, new([copyBuffer]byte))
 }
-
-// onlyReader hides a WriterTo, which would not use the buffer.
-type onlyReader struct{ io.Reader }

@@ -510,14 +510,16 @@ func (t *tx) SetFragment(pkg int64, variant string, body []byte) error {
 		ON CONFLICT (package_id, variant) DO UPDATE SET body = excluded.body`, pkg, variant, body)
 }
 
-const fragmentColumns = "SELECT " + packageColumns + ", f.body FROM packages p JOIN fragments f ON f.package_id = p.id AND f.variant = $1 WHERE "
+// fragmentColumns are what documents show of a package. Of thousands of versions each further column takes its time.
+const fragmentColumns = "SELECT p.id, p.project_id, p.name, p.version, p.status, p.status_message, p.creator_id, p.created_at, p.download_count, f.body " +
+	"FROM packages p JOIN fragments f ON f.package_id = p.id AND f.variant = $1 WHERE "
 
 func (t *tx) Fragments(packages []int64, variant string, f func(*registry.Package, []byte) error) error {
 	if len(packages) == 0 {
 		return nil
 	}
 	set, args := in([]any{variant}, packages)
-	return t.fragments(f, fragmentColumns+"p.id IN "+set, args, len(packages))
+	return t.fragments(f, fragmentColumns+"p.id IN "+set+" ORDER BY p.id", args, len(packages))
 }
 
 func (t *tx) EachFragment(entries []int64, variant string, f func(*registry.Package, []byte) error) error {
@@ -525,23 +527,25 @@ func (t *tx) EachFragment(entries []int64, variant string, f func(*registry.Pack
 		return nil
 	}
 	set, args := in([]any{variant}, entries)
-	where := "p.entry_id IN " + set + " AND " + installable + " AND " + withFiles
+	where, order := "p.entry_id IN "+set+" AND "+installable+" AND "+withFiles, " ORDER BY p.created_at, p.id" // as an index has them: else all bodies are sorted
 	if len(entries) > 1 {
 		where = "p.id IN (SELECT MAX(p.id) FROM packages p WHERE " + where + " GROUP BY p.version_key)"
 	}
-	return t.fragments(f, fragmentColumns+where, args, len(entries))
+	return t.fragments(f, fragmentColumns+where+order, args, len(entries))
 }
 
 // fragments runs a query with a list of n ids.
 func (t *tx) fragments(f func(*registry.Package, []byte) error, query string, args []any, n int) error {
+	var p registry.Package
 	var body sql.RawBytes
+	fields := []any{&p.ID, &p.ProjectID, &p.Name, &p.Version, &p.Status, &p.StatusMessage, asID{&p.CreatorID}, asTime{&p.CreatedAt}, &p.Downloads, &body}
 	return t.eachIn(n, func(row scanner) error {
-		p := registry.Package{}
-		if err := row.Scan(append(packageFields(&p), &body)...); err != nil {
+		if err := row.Scan(fields...); err != nil {
 			return err
 		}
-		return f(&p, body)
-	}, query+" ORDER BY p.id", args...)
+		one := p
+		return f(&one, body)
+	}, query, args...)
 }
 
 // ---- tags

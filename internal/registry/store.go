@@ -353,10 +353,11 @@ type Tx interface {
 
 	// SetFragment stores a package's own piece of a kind of index document.
 	SetFragment(pkg int64, variant string, body []byte) error
-	// Fragments yields the pieces of packages, by package id. body is valid until f returns.
+	// Fragments yields the pieces of packages, by package id. body is valid until f returns, and of p only what documents show
+	// is set: ID, ProjectID, Name, Version, Status, StatusMessage, CreatorID, CreatedAt and Downloads.
 	Fragments(packages []int64, variant string, f func(p *Package, body []byte) error) error
 	// EachFragment yields the pieces of the packages that Packages finds, oldest first. Where entries of several
-	// projects hold one version, the newest package stands for it. body is valid until f returns.
+	// projects hold one version, the newest package stands for it. It gives f what Fragments gives.
 	EachFragment(entries []int64, variant string, f func(p *Package, body []byte) error) error
 
 	SetTag(*Tag) error // creates or moves it

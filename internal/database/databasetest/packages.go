@@ -515,7 +515,12 @@ func testFragments(t *testing.T, s *store) {
 			of = append(of, p)
 			return nil
 		}))
-		same(t, "packages of the fragments", packages, of)
+		var shown []*registry.Package // what documents show of them
+		for _, p := range packages {
+			shown = append(shown, &registry.Package{ID: p.ID, ProjectID: p.ProjectID, Name: p.Name, Version: p.Version, Status: p.Status, StatusMessage: p.StatusMessage,
+				CreatorID: p.CreatorID, CreatedAt: p.CreatedAt, Downloads: p.Downloads})
+		}
+		same(t, "packages of the fragments", shown, of)
 
 		stop := errors.New("enough")
 		n := 0
