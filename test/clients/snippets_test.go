@@ -91,7 +91,7 @@ func (p person) snippets(path, format string) (all []snippet) {
 			case part.Data == "code":
 				s.text, s.label = inner(part), attribute(part, "aria-label")
 			case attribute(part, "class") == "file":
-				s.file = inner(part)
+				s.file = strings.TrimSpace(part.FirstChild.Data) // and then for whom
 			}
 		}
 		all = append(all, s)
