@@ -281,7 +281,8 @@ func (w *world) history() {
 			w.Fatal(err)
 		}
 	}
-	if _, err := db.Exec(`UPDATE packages SET download_count = (SELECT COALESCE(SUM(count), 0) FROM downloads d WHERE d.package_id = packages.id)`); err != nil {
+	if _, err := db.Exec(`UPDATE packages SET download_count = sums.count, last_downloaded_at = ? FROM (SELECT package_id, SUM(count) AS count FROM downloads GROUP BY package_id) AS sums WHERE sums.package_id = packages.id`,
+		time.Now().Add(-3*time.Hour).UnixMilli()); err != nil {
 		w.Fatal(err)
 	}
 }
