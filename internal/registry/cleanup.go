@@ -291,7 +291,7 @@ func (r *Registry) SetCleanupPolicy(ctx context.Context, p *CleanupPolicy) error
 func (p *CleanupPolicy) summary() string {
 	text := "disabled"
 	if p.Enabled {
-		text = "every " + p.Cadence.String()
+		text = fmt.Sprintf("every %d hours", int(p.Cadence.Hours()))
 	}
 	for _, n := range []struct {
 		name  string

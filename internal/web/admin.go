@@ -170,6 +170,16 @@ func (h *Handler) changeState(q *request) error {
 	if verb == "" {
 		return registry.Errorf(registry.Invalid, "There is no such change")
 	}
+	if q.unsure() {
+		switch verb {
+		case "block":
+			return q.ask("Block %s?", "They cannot sign in, and their tokens are refused, until they are unblocked.", "Block")
+		case "deactivate":
+			return q.ask("Deactivate %s?", "Their tokens are refused until they sign in again.", "Deactivate")
+		case "ban":
+			return q.ask("Ban %s?", "They cannot sign in, and their tokens are refused, until they are unbanned.", "Ban")
+		}
+	}
 	return q.submit(change{method: http.MethodPost, path: "/users/" + q.id("user_id") + "/" + verb, page: h.user, done: "The changes were saved.", to: q.userPath()})
 }
 

@@ -3,9 +3,11 @@ package web
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -110,7 +112,7 @@ func (q *request) wrong(a *answer) (problems []string) {
 	}
 	add := func(text string) {
 		if text = sentence(text); text != "" {
-			problems = append(problems, q.lang.message(text))
+			problems = append(problems, q.lang.problems(text)...)
 		}
 	}
 	for _, part := range []json.RawMessage{body.Message, body.Error} {
@@ -128,9 +130,12 @@ func (q *request) wrong(a *answer) (problems []string) {
 			said := map[string]bool{}
 			for _, attribute := range slices.Sorted(maps.Keys(object)) {
 				for _, one := range object[attribute] {
-					if name := label(attribute); !said[name+one] {
-						said[name+one] = true
-						problems = append(problems, q.lang.message(name)+": "+q.lang.message(one))
+					switch text := q.lang.problem(attribute, one); {
+					case attribute == "error": // of no attribute
+						add(one)
+					case !said[text]:
+						said[text] = true
+						problems = append(problems, text)
 					}
 				}
 			}
@@ -139,16 +144,91 @@ func (q *request) wrong(a *answer) (problems []string) {
 	return problems
 }
 
-// label is a parameter of the API as people call it.
-func label(attribute string) string {
-	switch attribute {
-	case "project_namespace.name":
-		return "Path"
-	case "visibility_level":
-		return "Visibility"
+var (
+	ofAttribute = regexp.MustCompile(`:(\w+)=>\["([^"]*)"`)                                                  // of Ruby, as GitLab writes it
+	ofParameter = regexp.MustCompile(`^([a-z][a-z_]*)(?:\[\])? (is (?:empty|missing|invalid|too long .*))$`) // as GitLab does of what was sent
+)
+
+// problems are what a sentence of the API says, one by one.
+func (l *locale) problems(text string) (all []string) {
+	if rest, ok := strings.CutPrefix(text, "Failed to save group "); ok {
+		for _, found := range ofAttribute.FindAllStringSubmatch(rest, -1) {
+			all = append(all, l.problem(found[1], found[2]))
+		}
+		return all
 	}
-	text := strings.ReplaceAll(attribute, "_", " ")
+	for part := range strings.SplitSeq(text, ", ") {
+		found := ofParameter.FindStringSubmatch(part)
+		if found == nil {
+			return []string{l.message(text)}
+		}
+		all = append(all, l.problem(found[1], found[2]))
+	}
+	return all
+}
+
+// problem is what is wrong with a parameter of the API.
+func (l *locale) problem(parameter, text string) string {
+	return l.text("%s: %s", l.text(label(parameter)), l.message(text))
+}
+
+// label is a parameter of the API as its field is called.
+func label(parameter string) string {
+	if text, ok := fieldTexts[parameter]; ok {
+		return text
+	}
+	for _, s := range registry.Settings {
+		if s.Name == parameter {
+			return settingRow{Setting: s}.Label()
+		}
+	}
+	text := strings.ReplaceAll(parameter, "_", " ")
 	return strings.ToUpper(text[:1]) + text[1:]
+}
+
+// fieldTexts are the labels of forms, by the parameters that fields are sent as.
+var fieldTexts = map[string]string{
+	"name": "Name", "path": "Path", "project_namespace.name": "Path", "description": "Description", "visibility": "Who may know of it", "visibility_level": "Who may know of it",
+	"package_registry_access_level": "Who may install packages", "username": "User name", "email": "E-mail", "password": "Password", "access_level": "Level", "expires_at": "Until",
+	"scopes": "Scopes", "package_name_pattern": "Names, * for any text", "package_type": "Format", "keep_n_versions": "Versions to keep of each name", "older_than": "Older than, in days",
+	"not_downloaded_since": "Not downloaded for, in days", "keep_n_duplicated_package_files": "Files of one name to keep in a version", "cadence": "Time between two runs",
+	"name_pattern": "Only names that match", "name_keep_pattern": "Except names that match", "version_pattern": "Only versions that match", "version_keep_pattern": "Except versions that match",
+	"reason": "Reason",
+}
+
+// ---- what is asked first
+
+// What cannot be taken back is asked first, of those without scripts, too. Where much is lost the form has a field for a name to be typed; else
+// what the form asks for is shown as a question, on a page of its own, and done when that is sent.
+
+// confirmed tells whether the name was typed that a form asks for.
+func (q *request) confirmed(name string) error {
+	if strings.TrimSpace(q.PostFormValue("confirm")) != name {
+		return registry.Errorf(registry.Invalid, "The name that was typed is another one")
+	}
+	return nil
+}
+
+// unsure tells whether the person has not yet been asked.
+func (q *request) unsure() bool { return !q.PostForm.Has("sure") }
+
+// question is a page that asks whether a form is meant.
+type question struct {
+	Title, Text, Button string
+	Fields              url.Values // of the form
+	Back                string     // where it was
+}
+
+// ask asks whether the form is meant that was sent. Its field "what" is the name of what it is about, for the title.
+func (q *request) ask(title, text, button string) error {
+	if title = q.t(title); strings.Contains(title, "%s") {
+		title = fmt.Sprintf(title, q.PostFormValue("what"))
+	}
+	page := question{title, q.t(text), q.t(button), q.PostForm, "/"}
+	if from, err := url.Parse(q.Referer()); err == nil && from.Scheme+"://"+from.Host == q.base && isLocal(from.RequestURI()) {
+		page.Back = from.RequestURI()
+	}
+	return q.render("question", title, page)
 }
 
 // fields takes fields of the form under the names that the API has for them.

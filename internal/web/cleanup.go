@@ -2,6 +2,7 @@ package web
 
 import (
 	"net/http"
+	"net/url"
 	"strconv"
 	"time"
 
@@ -12,7 +13,6 @@ import (
 type cleanupPage struct {
 	Policy  *registry.CleanupPolicy
 	Preview *cleanupPreview
-	Types   []registry.Type
 }
 
 // cleanupPreview is what a run would remove now.
@@ -49,9 +49,6 @@ func (q *request) showCleanup(preview *cleanupPreview) error {
 	if err != nil {
 		return err
 	}
-	for _, f := range q.h.Registry.Formats {
-		page.Types = append(page.Types, f.Type)
-	}
 	return q.render("cleanup", q.title("Cleanup"), page)
 }
 
@@ -67,11 +64,24 @@ func (h *Handler) changeCleanup(q *request) error {
 	if !q.PostForm.Has("preview") {
 		return q.submit(change{method: http.MethodPut, path: path, form: form, page: h.cleanup, done: "The policy was saved.", to: q.place.Path("cleanup")})
 	}
-	form.Set("per_page", strconv.Itoa(previewed))
-	c := change{method: http.MethodPost, path: path + "/dry_run", form: form, page: h.cleanup}
-	a, err := q.send(c)
+	preview, c, a, err := q.dryRun(form, previewed)
 	if err != nil {
 		return err
+	}
+	if preview == nil {
+		return q.again(a, c)
+	}
+	q.problems = []string{} // the form stays as it was filled in
+	return q.showCleanup(preview)
+}
+
+// dryRun is what a run would remove now by the stored policy with some changes; nil when the API answers something else.
+func (q *request) dryRun(form url.Values, items int) (*cleanupPreview, change, *answer, error) {
+	form.Set("per_page", strconv.Itoa(items))
+	c := change{method: http.MethodPost, path: q.place.api() + "/packages/cleanup_policy/dry_run", form: form, page: q.h.cleanup}
+	a, err := q.send(c)
+	if err != nil {
+		return nil, c, nil, err
 	}
 	var body struct {
 		Totals struct {
@@ -91,7 +101,7 @@ func (h *Handler) changeCleanup(q *request) error {
 		}
 	}
 	if a.status >= 300 || a.into(&body) != nil {
-		return q.again(a, c)
+		return nil, c, a, nil
 	}
 	preview := &cleanupPreview{Packages: body.Totals.Packages, Files: body.Totals.Files, Bytes: body.Totals.Bytes}
 	preview.Total, _ = strconv.Atoi(a.header.Get("X-Total"))
@@ -104,13 +114,25 @@ func (h *Handler) changeCleanup(q *request) error {
 		}
 		preview.Items = append(preview.Items, pick)
 	}
-	q.problems = []string{} // the form stays as it was filled in
-	return q.showCleanup(preview)
+	return preview, c, a, nil
 }
 
 func (h *Handler) runCleanup(q *request) error {
 	if q.place.Project == nil {
 		return errNoPage
+	}
+	if q.unsure() {
+		would, c, a, err := q.dryRun(url.Values{}, 1)
+		switch {
+		case err != nil:
+			return err
+		case would == nil:
+			return q.again(a, c)
+		case would.Packages+would.Files == 0:
+			return q.ask("Run the cleanup now?", "There is nothing that it would remove now.", "Run now")
+		}
+		return q.ask("Run the cleanup now?", q.t("It removes %s, %s, %s. What goes cannot be restored.", q.lang.plural(would.Packages, "%s version", "%s versions"),
+			q.lang.plural(would.Files, "%s file", "%s files"), plainSize(would.Bytes)), "Run now")
 	}
 	return q.submit(change{method: http.MethodPost, path: q.place.api() + "/packages/cleanup_policy/run", page: h.cleanup, done: "The cleanup begins in some seconds.", to: q.place.Path("cleanup")})
 }

@@ -12,6 +12,7 @@ type row struct {
 	*registry.Package
 	Project *registry.Project
 	Tags    []string
+	Here    bool // on a page of its project
 }
 
 // Path is the address of its page.
@@ -35,7 +36,7 @@ func (q *request) rows(tx registry.Tx, packages []*registry.Package) (rows []row
 		return nil, err
 	}
 	for _, p := range packages {
-		r := row{Package: p, Project: homes[p.ProjectID]}
+		r := row{Package: p, Project: homes[p.ProjectID], Here: q.place.Project != nil}
 		for _, tag := range tags {
 			if tag.PackageID == p.ID {
 				r.Tags = append(r.Tags, tag.Name)
@@ -157,8 +158,12 @@ type searchPage struct {
 	Type     string
 	Found    []found
 	Projects []*registry.Project
+	Groups   []*registry.Group
 	paging
 }
+
+// placesFound is how many projects and how many groups a search finds: more are found under Explore.
+const placesFound = 5
 
 // maxQuery bounds a query, in words.
 const maxQuery = 8
@@ -179,7 +184,10 @@ func (q *request) find(tx registry.Tx, page *searchPage, quick bool) error {
 	if page.Number > 1 {
 		return nil
 	}
-	page.Projects, _, err = tx.Projects(registry.ProjectFilter{Viewer: q.who.Viewer(), Search: page.Query, Order: registry.ProjectsByName, NoTotal: true, Limit: 5})
+	if page.Projects, _, err = tx.Projects(registry.ProjectFilter{Viewer: q.who.Viewer(), Search: page.Query, Order: registry.ProjectsByName, NoTotal: true, Limit: placesFound}); err != nil {
+		return err
+	}
+	page.Groups, _, err = tx.Groups(registry.GroupFilter{Viewer: q.who.Viewer(), Search: page.Query, Order: registry.GroupsByPath, NoTotal: true, Limit: placesFound})
 	return err
 }
 

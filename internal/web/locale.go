@@ -8,6 +8,7 @@ import (
 	"math"
 	"net/http"
 	"path"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -79,8 +80,8 @@ func newLocale(tag, name string) *locale {
 		"level": l.levelOf, "said": said, "glyph": glyph, "icon": icon, "asset": assetPath,
 		"short": func(digest string) string { return digest[:min(len(digest), 12)] },
 		"last":  func(full string) string { return path.Base(full) },
-		"seq":   func(all ...string) []string { return all }, "types": func() []registry.Type { return shownTypes },
-		"join":  strings.Join,
+		"seq":   func(all ...string) []string { return all },
+		"join":  strings.Join, "format": formatName,
 		"field": newField, "sel": newSelect, "opt": newOption, "confirm": newConfirm, "copyline": newCopyLine,
 	})
 	l.pages = template.Must(l.pages.ParseFS(files, "templates/*.html"))
@@ -112,13 +113,36 @@ func (l *locale) plural(n any, one, many string) string {
 	return fmt.Sprintf(text, count(n))
 }
 
-// message is a sentence of the domain, which is English unless the catalogue has it.
+// message is a sentence of the domain, which is English unless the catalogue has it, with what stands in its gaps.
 func (l *locale) message(sentence string) string {
 	if translated, ok := l.catalog[sentence]; ok {
 		return translated
 	}
+	for text, pattern := range gapped {
+		translated, ok := l.catalog[text]
+		if found := pattern.FindStringSubmatch(sentence); ok && found != nil {
+			var gaps []any
+			for _, gap := range found[1:] {
+				gaps = append(gaps, l.text(gap))
+			}
+			return fmt.Sprintf(translated, gaps...)
+		}
+	}
 	return sentence
 }
+
+// gapped are the sentences of the domain and of the REST API that have gaps, each with what finds it. No two of them fit the same.
+var gapped = func() map[string]*regexp.Regexp {
+	all := map[string]*regexp.Regexp{}
+	for _, text := range []string{
+		"is too short (minimum is %s characters)", "is too long (maximum is %s characters)", "Name is too long (maximum is %s characters)", "must be between %s and %s", "must be before %s", "not valid RE2 syntax: %s",
+		"%s is a reserved name", "%s is not allowed in a %s group.", "should be greater than or equal to the inherited level, which is %s",
+		"User cannot be removed: nobody else owns the group %s", "The API initiating user cannot be %s by the API",
+	} {
+		all[text] = regexp.MustCompile("^" + strings.ReplaceAll(regexp.QuoteMeta(text), "%s", "(.+?)") + "$")
+	}
+	return all
+}()
 
 func asInt(n any) int64 {
 	switch v := n.(type) {

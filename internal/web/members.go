@@ -90,9 +90,15 @@ func (h *Handler) changeMember(q *request) error {
 }
 
 func (h *Handler) removeMember(q *request) error {
-	to := q.place.Path("members")
-	if q.number("user_id") == q.who.User.ID {
+	to, self := q.place.Path("members"), q.number("user_id") == q.who.User.ID
+	if self {
 		to = "/"
+	}
+	switch {
+	case q.unsure() && self:
+		return q.ask("Leave?", "You lose the rights that you have as a member here. Others can add you again.", "Leave")
+	case q.unsure():
+		return q.ask("Remove %s?", "They lose the rights that they have as a member here, and so do their tokens.", "Remove")
 	}
 	return q.submit(change{method: http.MethodDelete, path: q.place.api() + "/members/" + q.id("user_id"), page: h.members, done: "The member was removed.", to: to})
 }

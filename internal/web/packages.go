@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"fmt"
 	"html/template"
 	"net/http"
@@ -16,6 +17,21 @@ import (
 
 // shownTypes are the formats, in the order in which pages name them.
 var shownTypes = []registry.Type{registry.NPM, registry.PyPI, registry.NuGet, registry.Composer, registry.Maven, registry.Conan, registry.Generic}
+
+// formatNames are how their people write them, where that is not the type of the API.
+var formatNames = map[string]string{"pypi": "PyPI", "nuget": "NuGet", "composer": "Composer", "maven": "Maven", "conan": "Conan", "generic": "Generic"}
+
+func formatName(kind any) string { return cmp.Or(formatNames[asText(kind)], asText(kind)) }
+
+// types are the formats that the server speaks.
+func (h *Handler) types() (types []registry.Type) {
+	for _, kind := range shownTypes {
+		if slices.ContainsFunc(h.Registry.Formats, func(f registry.Format) bool { return f.Type == kind }) {
+			types = append(types, kind)
+		}
+	}
+	return types
+}
 
 func typeNames() (names []string) {
 	for _, t := range shownTypes {
@@ -98,7 +114,7 @@ func (h *Handler) packages(q *request) error {
 		return err
 	}
 	page.Any = page.Total > 0 || page.Name+page.Version+page.Type+page.Status != ""
-	if !page.Any && q.place.Project != nil {
+	if !page.Any && q.place.Publishes() {
 		page.Empty = q.howToPublish()
 	}
 	return q.render("packages", q.place.FullPath()+" · "+q.t("Packages"), page)
@@ -123,8 +139,7 @@ type packagePage struct {
 	Description *registry.Description
 	Needs       int // dependencies
 	Readme      template.HTML
-	Install     []snippet
-	Setup       []snippet
+	Install     installing
 	Downloads   chart
 	Month       int64
 	Known       map[string]*found // dependencies that are here, by their canonical name
@@ -200,7 +215,7 @@ func (h *Handler) showPackage(q *request) error {
 	if err != nil {
 		return err
 	}
-	page.Install, page.Setup = q.snippets(page.Package)
+	page.Install = q.installing(page.Package)
 	if page.Tab == "readme" {
 		page.Readme = h.readmes.render(page.Description.Readme, page.Description.ReadmeType)
 	}
@@ -430,30 +445,27 @@ func (q *request) packageChange(method, what, done string, form url.Values) erro
 		done: done, to: packagePath(q.place.Project, id)})
 }
 
-// confirmed tells whether the name was typed that a form asks for.
-func (q *request) confirmed(name string) error {
-	if strings.TrimSpace(q.PostFormValue("confirm")) != name {
-		return registry.Errorf(registry.Invalid, "The name that was typed is another one")
+// deletable finds the version of the path for those who may delete it.
+func (q *request) deletable() (p *registry.Package, err error) {
+	if q.place.Project == nil {
+		return nil, errNoPage
 	}
-	return nil
+	if err := q.require(access.Delete); err != nil {
+		return nil, err
+	}
+	err = q.read(func(tx registry.Tx) error {
+		p, err = q.reach(tx)
+		return err
+	})
+	return p, err
 }
 
 func (h *Handler) deletePackage(q *request) error {
-	if q.place.Project == nil {
-		return errNoPage
-	}
-	var name string
-	err := q.read(func(tx registry.Tx) error {
-		p, err := q.reach(tx)
-		if err == nil {
-			name = p.Name + " " + p.Version
-		}
-		return err
-	})
+	p, err := q.deletable()
 	if err != nil {
 		return err
 	}
-	if err := q.confirmed(name); err != nil {
+	if err := q.confirmed(p.Name + " " + p.Version); err != nil {
 		return err
 	}
 	return q.submit(change{method: http.MethodDelete, path: fmt.Sprintf("/projects/%d/packages/%d", q.place.Project.ID, q.number("package_id")),
@@ -461,10 +473,23 @@ func (h *Handler) deletePackage(q *request) error {
 }
 
 func (h *Handler) deleteFile(q *request) error {
+	if q.unsure() {
+		return q.ask("Delete the file %s?", "Installs that need it fail from then on. This cannot be undone.", "Delete the file")
+	}
 	return q.packageChange(http.MethodDelete, "/package_files/"+strconv.FormatInt(q.number("package_file_id"), 10), "The file was deleted.", nil)
 }
 
 func (h *Handler) yank(q *request) error {
+	if q.unsure() {
+		p, err := q.deletable()
+		switch {
+		case err != nil:
+			return err
+		case p.Type == registry.PyPI:
+			return q.ask("Yank %s?", "Installers choose it only where it is pinned, and say why. It stays, and can be taken back.", "Yank")
+		}
+		return q.ask("Deprecate %s?", "Installers warn with the reason. It stays, and can be taken back.", "Deprecate")
+	}
 	return q.packageChange(http.MethodPost, "/yank", "The version should not be chosen any more.", q.fields("reason"))
 }
 
@@ -473,6 +498,9 @@ func (h *Handler) unyank(q *request) error {
 }
 
 func (h *Handler) unlist(q *request) error {
+	if q.unsure() {
+		return q.ask("Unlist %s?", "Lists and searches do not show it any more. Whoever knows it can install it.", "Unlist it")
+	}
 	return q.setListed(false, "The version is not listed any more.")
 }
 func (h *Handler) list(q *request) error { return q.setListed(true, "The version is listed again.") }

@@ -89,6 +89,9 @@ func (h *Handler) sessions(q *request) error {
 }
 
 func (h *Handler) endSession(q *request) error {
+	if q.unsure() {
+		return q.ask("End the session of %s?", "That browser has to sign in again.", "End it")
+	}
 	err := h.Registry.Store.Write(q.Context(), func(tx registry.Tx) error { return tx.DeleteSession(q.who.User.ID, q.number("session_id")) })
 	if err != nil {
 		return err
@@ -97,6 +100,9 @@ func (h *Handler) endSession(q *request) error {
 }
 
 func (h *Handler) endSessions(q *request) error {
+	if q.unsure() {
+		return q.ask("End all other sessions?", "All browsers but this one have to sign in again.", "End all others")
+	}
 	err := h.Registry.Store.Write(q.Context(), func(tx registry.Tx) error { return tx.DeleteSessions(q.who.User.ID, q.who.Session.ID) })
 	if err != nil {
 		return err

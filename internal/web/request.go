@@ -413,17 +413,22 @@ func (q *request) param(name string) string {
 
 // ---- what templates look up
 
+// Types are the formats that the server speaks.
+func (p *page) Types() []registry.Type { return p.h.types() }
+
 // ScopeTexts say what scopes of tokens open.
 func (p *page) ScopeTexts() map[string]string { return scopeTexts }
 
 var scopeTexts = map[string]string{
-	registry.ScopeAPI:          "everything that you may do",
-	registry.ScopeReadAPI:      "read everything that you may read",
-	registry.ScopeReadPackage:  "install packages",
-	registry.ScopeWritePackage: "publish, delete and install packages",
-	registry.ScopeReadUser:     "know who you are",
-	registry.ScopeSelfRotate:   "rotate itself",
-	registry.ScopeSudo:         "act as somebody else",
+	registry.ScopeAPI:             "everything that you may do",
+	registry.ScopeReadAPI:         "read everything that you may read",
+	registry.ScopeReadPackage:     "install packages",
+	registry.ScopeWritePackage:    "publish, delete and install packages",
+	registry.ScopeReadRepository:  "clone repositories",
+	registry.ScopeWriteRepository: "push to repositories",
+	registry.ScopeReadUser:        "know who you are",
+	registry.ScopeSelfRotate:      "rotate itself",
+	registry.ScopeSudo:            "act as somebody else",
 }
 
 // ReasonTexts say why a version goes.

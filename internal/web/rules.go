@@ -9,7 +9,6 @@ import (
 
 type rulesPage struct {
 	Own, Above []*registry.ProtectionRule
-	Types      []registry.Type
 }
 
 func (h *Handler) rules(q *request) error {
@@ -30,9 +29,6 @@ func (h *Handler) rules(q *request) error {
 			page.Above = append(page.Above, rule)
 		}
 	}
-	for _, f := range q.h.Registry.Formats {
-		page.Types = append(page.Types, f.Type)
-	}
 	return q.render("rules", q.title("Protection"), page)
 }
 
@@ -43,5 +39,8 @@ func (h *Handler) createRule(q *request) error {
 }
 
 func (h *Handler) removeRule(q *request) error {
+	if q.unsure() {
+		return q.ask("Remove the rule for %s?", "It protects the names that it matches no longer.", "Remove")
+	}
 	return q.submit(change{method: http.MethodDelete, path: q.place.api() + "/packages/protection/rules/" + q.id("rule_id"), page: h.rules, done: "The rule was removed.", to: q.place.Path("rules")})
 }

@@ -36,6 +36,11 @@ func (q *request) tokenForm(names ...string) url.Values {
 // newToken has the API make a token, and shows it this once.
 func (q *request) newToken(path string, form url.Values, show func(*madeToken) error) error {
 	c := change{method: http.MethodPost, path: path, form: form, page: func(*request) error { return show(nil) }}
+	// The API makes tokens that have ended, as GitLab does; nobody means that who fills in a form.
+	if day, err := time.Parse(time.DateOnly, form.Get("expires_at")); err == nil && day.Before(time.Now().UTC().Truncate(24*time.Hour)) {
+		q.status, q.problems = http.StatusUnprocessableEntity, []string{q.lang.problem("expires_at", "cannot be a date in the past")}
+		return c.page(q)
+	}
 	a, err := q.send(c)
 	if err != nil {
 		return err
@@ -55,9 +60,14 @@ func (q *request) notOwn(a *answer, c change) error {
 	return q.again(a, c)
 }
 
+// askRevoke asks for tokens of each kind.
+func (q *request) askRevoke() error {
+	return q.ask("Revoke %s?", "The token ends at once, and what uses it is refused. This cannot be undone.", "Revoke")
+}
+
 // ---- of a person
 
-var personalScopes = []string{registry.ScopeAPI, registry.ScopeReadAPI, registry.ScopeReadPackage, registry.ScopeWritePackage, registry.ScopeReadUser, registry.ScopeSelfRotate}
+var personalScopes = []string{registry.ScopeAPI, registry.ScopeReadAPI, registry.ScopeReadPackage, registry.ScopeWritePackage, registry.ScopeReadRepository, registry.ScopeWriteRepository, registry.ScopeReadUser, registry.ScopeSelfRotate}
 
 func (h *Handler) tokens(q *request) error { return q.showTokens(nil) }
 
@@ -81,11 +91,17 @@ func (h *Handler) createToken(q *request) error {
 }
 
 func (h *Handler) rotateToken(q *request) error {
+	if q.unsure() {
+		return q.ask("Put a new token in the place of %s?", "The old one ends at once, and what uses it has to be given the new one.", "Rotate")
+	}
 	expires := time.Now().AddDate(0, 0, 90).Format(time.DateOnly)
 	return q.newToken("/personal_access_tokens/"+q.id("token_id")+"/rotate", url.Values{"expires_at": {expires}}, q.showTokens)
 }
 
 func (h *Handler) revokeToken(q *request) error {
+	if q.unsure() {
+		return q.askRevoke()
+	}
 	c := change{method: http.MethodDelete, path: "/personal_access_tokens/" + q.id("token_id"), page: h.tokens}
 	a, err := q.send(c)
 	if err != nil {
@@ -125,5 +141,8 @@ func (h *Handler) createDeployToken(q *request) error {
 }
 
 func (h *Handler) revokeDeployToken(q *request) error {
+	if q.unsure() {
+		return q.askRevoke()
+	}
 	return q.submit(change{method: http.MethodDelete, path: q.place.api() + "/deploy_tokens/" + q.id("token_id"), page: h.deployTokens, done: "The token was revoked.", to: q.place.Path("tokens")})
 }

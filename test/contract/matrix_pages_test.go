@@ -213,6 +213,10 @@ func pageRows() []row {
 	send := func(at kind, pattern, does string, want func(identity, *site) int, try func(w *world, s *site) (path string, fields url.Values, done func(*world) bool)) row {
 		return row{pattern: "POST " + pattern, does: does, at: at, want: want, page: true, try: func(w *world, s *site, _ *caller) attempt {
 			path, fields, done := try(w, s)
+			if fields == nil {
+				fields = url.Values{}
+			}
+			fields.Set("sure", "yes") // as the page says that asks first
 			return attempt{form(path, fields), done}
 		}}
 	}
@@ -374,14 +378,6 @@ func pageRows() []row {
 			return page + what, fields, done
 		}
 	}
-	// Of whoever may not, some are told of the version first: that it is not theirs to delete, or that there is none.
-	deletesByPage := func(id identity, s *site) int {
-		status := changes(id, s)
-		if s.registry == "disabled" && status == http.StatusForbidden {
-			return http.StatusNotFound
-		}
-		return status
-	}
 	onlyNuGet := func(id identity, s *site) int { // the packages of the sites are npm's
 		if status := changes(id, s); status != http.StatusOK {
 			return status
@@ -390,7 +386,7 @@ func pageRows() []row {
 	}
 	const one = "/{place}/-/packages/{package_id}/"
 	rows = append(rows,
-		send(inProjects, one+"delete", "deletes a version", deletesByPage, version("delete")),
+		send(inProjects, one+"delete", "deletes a version", changes, version("delete")),
 		send(inProjects, one+"yank", "deprecates a version", changes, version("yank")),
 		send(inProjects, one+"unyank", "takes a deprecation back", changes, version("unyank")),
 		send(inProjects, one+"unlist", "unlists a version", onlyNuGet, version("unlist")),

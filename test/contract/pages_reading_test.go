@@ -59,6 +59,16 @@ func TestPagesOfPackages(t *testing.T) {
 		w.displays(w.page(page+"?tab=dependencies", session), []string{`Used by <span class="unit">1</span>`, `href="/` + secret.PathWithNamespace})
 	})
 
+	w.sub("groups are found by who may know of them", func(w *world) {
+		open, secret := w.group(harness.Public, top), w.group(harness.Private, top)
+		for _, search := range []string{"/-/search?q=", "/-/search/suggestions?q="} {
+			w.displays(w.page(search+open.Path, nobody), []string{`href="/groups/` + open.FullPath + `"`})
+			w.displays(w.page(search+secret.Path, nobody), nil, secret.FullPath)
+		}
+		w.join(secret.path(), u, harness.Guest)
+		w.displays(w.page("/-/search/suggestions?q="+secret.Path, session), []string{`href="/groups/` + secret.FullPath + `"`})
+	})
+
 	w.sub("unlisted versions are counted for those who may list them again", func(w *world) {
 		maintainer := w.user()
 		w.join(fmt.Sprintf("/projects/%d", p.ID), maintainer, harness.Maintainer)
@@ -71,7 +81,7 @@ func TestPagesOfPackages(t *testing.T) {
 		}
 		page := "/" + p.PathWithNamespace + "/-/packages/"
 		change := func(version, verb string) *answer {
-			c := form(page+ids[version]+"/"+verb, nil)
+			c := form(page+ids[version]+"/"+verb, url.Values{"sure": {"yes"}})
 			c.as = theirs
 			return w.send(c)
 		}

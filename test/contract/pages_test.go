@@ -223,3 +223,49 @@ func (w *world) decode(text []byte, into any) {
 		w.Fatalf("%v in %s", err, text)
 	}
 }
+
+// What cannot be taken back is asked first: a form that says nothing of that is answered by a page with the question, or by the form again where a
+// name has to be typed; and it changes nothing. Rows that say yes are those of the matrix.
+func TestPagesAsk(t *testing.T) {
+	w := newWorld(t)
+	them := w.people()
+	session := w.signIn(user{User: harness.User{Username: "root", Password: w.server.RootPassword}})
+	sites := map[kind]*site{inProjects: w.site(inProjects, harness.Private, "enabled", them), inGroups: w.site(inGroups, harness.Private, "enabled", them)}
+	sites[onServer] = sites[inProjects]
+	final := regexp.MustCompile(`/(revoke|rotate|remove|delete|yank|unlist|run|state|transfer)$`)
+	asked := map[string]bool{}
+	for _, r := range pageRows() {
+		if !final.MatchString(r.pattern) {
+			continue
+		}
+		w.sub(r.pattern, func(w *world) {
+			try := r.try(w, sites[r.at], nil)
+			fields, err := url.ParseQuery(try.body.(string))
+			if err != nil || !fields.Has("sure") && !fields.Has("confirm") {
+				w.Fatalf("the matrix sends %v: %v", fields, err)
+			}
+			typed := fields.Has("confirm")
+			fields.Del("sure")
+			fields.Del("confirm")
+			fields.Set("what", `<b>"it"</b>`)
+			try.body, try.as = fields.Encode(), session
+			a := w.send(try.call)
+			w.pageAlways(a)
+			switch asks := strings.Contains(string(a.body), `name="sure"`); {
+			case strings.Contains(string(a.body), `<b>"it"`):
+				w.Errorf("what the form is about is not escaped: %s", a.body)
+			case typed && !asks && (a.status == http.StatusUnprocessableEntity || a.status == http.StatusBadRequest) && strings.Contains(string(a.body), "another one"):
+			case !typed && asks && a.status == http.StatusOK:
+				asked[r.pattern] = true
+			default:
+				w.Errorf("%d, and asks: %t: %s", a.status, asks, a.body)
+			}
+			if try.done != nil && try.done(w) {
+				w.Error("it was done without being asked")
+			}
+		})
+	}
+	if len(asked) < 12 {
+		t.Errorf("only %d forms were asked", len(asked))
+	}
+}

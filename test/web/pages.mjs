@@ -34,12 +34,22 @@ const contextOf = async (how) => {
   return contexts.get(how);
 };
 
+// visit opens an address; "pressed" is what asks there before something is removed.
+const visit = async (page, how, path) => {
+  let answer = await page.goto(input.url + path, { waitUntil: "load" });
+  if (how === "pressed") {
+    const press = page.locator("main button.danger").first().evaluate((button) => button.form.requestSubmit(button));
+    [answer] = await Promise.all([page.waitForNavigation({ waitUntil: "load" }), press]);
+  }
+  return answer;
+};
+
 // inChinese is the same page for who reads Chinese.
 const inChinese = async (name, how, path) => {
   const context = await contextOf("zh-CN" + how), problems = [];
   const page = await context.newPage();
   try {
-    await page.goto(input.url + path, { waitUntil: "load" });
+    await visit(page, how, path);
     equal("language", await page.getAttribute("html", "lang"), "zh-CN");
     await page.evaluate(axeSource);
     const { violations } = await page.evaluate(() => axe.run(document, { resultTypes: ["violations"] }));
@@ -55,7 +65,7 @@ const inChinese = async (name, how, path) => {
 };
 
 const check = async (name, address) => {
-  const [, how, path] = /^(?:(signed out|newcomer):)?(.*)$/s.exec(address);
+  const [, how, path] = /^(?:(signed out|newcomer|pressed):)?(.*)$/s.exec(address);
   const context = await contextOf(how ?? "");
   const page = await context.newPage();
   try {
@@ -67,7 +77,7 @@ const check = async (name, address) => {
     await client.send("Network.enable");
     let bytes = 0;
     client.on("Network.loadingFinished", (event) => { bytes += event.encodedDataLength; });
-    const answer = await page.goto(input.url + path, { waitUntil: "load" });
+    const answer = await visit(page, how, path);
     const want = { error: 404, "error-forbidden": 403, "command-line": 404 }[name] ?? 200;
     equal("status", answer.status(), want);
     const foreign = requests.filter((url) => !url.startsWith(input.url + "/"));
@@ -141,6 +151,7 @@ await look("from 320 to 2560 pixels nothing sticks out", async () => {
       await page.goto(input.url + input.pages[name]);
       const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
       holds(`${name} at ${width}: ${wide} pixels too wide`, wide <= 0);
+      if (input.folder && [320, 2560].includes(width)) await page.screenshot({ path: join(input.folder, `${name}-${width}.png`), fullPage: true });
     }
   }
   await context.close();

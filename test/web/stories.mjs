@@ -53,17 +53,21 @@ const story = async (kind, options) => {
   await context.grantPermissions(["clipboard-read", "clipboard-write"], { origin: input.url });
   const page = await context.newPage();
   page.setDefaultTimeout(10_000);
-  page.on("dialog", (dialog) => dialog.accept());
   const group = "house-" + kind, name = `@${group}/hammer`;
   const home = join(input.folder, kind), work = join(home, "hammer"), app = join(home, "app");
   mkdirSync(work, { recursive: true });
   mkdirSync(app);
   let token;
   const npm = (folder, line) => execFileSync("sh", ["-c", line], { cwd: folder, encoding: "utf8", stdio: ["ignore", "pipe", "pipe"],
-    env: { PATH: process.env.PATH, HOME: home, npm_config_update_notifier: "false", npm_config_cache: join(home, "cache"), npm_config_audit: "false", npm_config_fund: "false", PACKHOUSE_TOKEN: token } });
+    env: { PATH: process.env.PATH, HOME: home, npm_config_update_notifier: "false", npm_config_cache: join(home, "cache"), npm_config_audit: "false", npm_config_fund: "false" } });
   const copied = async (locator) => {
     await locator.click();
     return page.evaluate(() => navigator.clipboard.readText());
+  };
+  // The file of the project, and one's own with the token.
+  const npmrc = async (part, folder) => {
+    writeFileSync(join(folder, ".npmrc"), await copied(part.getByRole("button", { name: "Copy: .npmrc", exact: true })));
+    writeFileSync(join(home, ".npmrc"), (await copied(part.getByRole("button", { name: "Copy: ~/.npmrc", exact: true }))).replace("TOKEN", token));
   };
 
   await look(`${kind}, a group, a project, a token`, async () => {
@@ -88,8 +92,7 @@ const story = async (kind, options) => {
 
   await look(`${kind}, publish with npm`, async () => {
     await page.goto(`${input.url}/${group}/tools`);
-    const npmrc = await copied(page.locator(".copy.block", { hasText: ".npmrc" }).first().locator("[data-copy]"));
-    writeFileSync(join(work, ".npmrc"), npmrc);
+    await npmrc(page.locator("[data-format=npm]"), work);
     writeFileSync(join(work, "package.json"), JSON.stringify({ name, version: "1.0.0", description: "For nails", main: "index.js", license: "MIT" }));
     writeFileSync(join(work, "index.js"), "module.exports = 'bang';\n");
     writeFileSync(join(work, "README.md"), "# Hammer\n\nDrives **nails**.\n");
@@ -110,7 +113,7 @@ const story = async (kind, options) => {
     const line = await copied(page.locator(".install [data-copy]").first());
     equal("the install line", line, `npm install ${name}@1.0.0`);
     await page.locator(".install summary").click();
-    writeFileSync(join(app, ".npmrc"), await copied(page.locator(".install .copy.block", { hasText: ".npmrc" }).locator("[data-copy]")));
+    await npmrc(page.locator(".install"), app);
     writeFileSync(join(app, "package.json"), JSON.stringify({ name: "app", version: "1.0.0" }));
     npm(app, line);
     equal("what was installed", readFileSync(join(app, "node_modules", name, "index.js"), "utf8"), "module.exports = 'bang';\n");
@@ -122,6 +125,9 @@ const story = async (kind, options) => {
   await look(`${kind}, deprecate it, delete it`, async () => {
     await page.getByRole("link", { name: "Manage" }).click();
     await page.fill("#reason", "Use a mallet");
+    await click(page, "Deprecate");
+    equal("it is asked first", await page.innerText("h1"), `Deprecate ${name} 1.0.0?`);
+    await accessible(page);
     await click(page, "Deprecate");
     holds("the reason is shown", (await page.innerText("main")).includes("Use a mallet"));
     equal("npm tells", JSON.parse(npm(app, `npm view ${name} deprecated --json`)), "Use a mallet");
@@ -178,12 +184,81 @@ await look("without scripts all works by forms and links", async () => {
   await context.close();
 });
 
+await look("without scripts nothing is lost by one click", async () => {
+  const context = await browser.newContext({ ...desk, javaScriptEnabled: false });
+  const page = await context.newPage();
+  await signIn(page, "root", password);
+  await page.goto(input.url + "/-/profile/tokens");
+  await page.fill("#name", "robot");
+  await page.locator("[name=scopes][value=api]").check();
+  await click(page, "Create the token");
+  const token = await page.locator(".made code").innerText();
+  const api = async (method, path, body) => {
+    const answer = await fetch(input.url + "/api/v4" + path, { method, headers: { "PRIVATE-TOKEN": token, "Content-Type": "application/json" }, body: JSON.stringify(body) });
+    holds(`${method} ${path}: ${answer.status}`, answer.ok);
+    return answer.status === 204 ? null : answer.json();
+  };
+  const project = await api("POST", "/projects", { name: "careful" });
+  const home = join(input.folder, "careful");
+  mkdirSync(home);
+  const address = `${input.url}/api/v4/projects/${project.id}/packages/npm/`;
+  writeFileSync(join(home, ".npmrc"), `registry=${address}\n${address.replace("http:", "")}:_authToken=${token}\n`);
+  writeFileSync(join(home, "package.json"), JSON.stringify({ name: "glass", version: "1.0.0" }));
+  execFileSync("npm", ["publish"], { cwd: home, stdio: "pipe", env: { PATH: process.env.PATH, HOME: home } });
+  const [pack] = await api("GET", `/projects/${project.id}/packages`);
+  const ada = await api("POST", "/users", { username: "ada", name: "Ada", email: "ada@example.com", password: "a password of hers" });
+  await api("POST", `/projects/${project.id}/members`, { user_id: ada.id, access_level: 30 });
+  await api("POST", `/projects/${project.id}/packages/protection/rules`, { package_name_pattern: "core-*", package_type: "npm", minimum_access_level_for_push: "owner" });
+  await api("POST", `/projects/${project.id}/deploy_tokens`, { name: "farm", scopes: ["read_package_registry"] });
+  await api("PUT", `/projects/${project.id}/packages/cleanup_policy`, { keep_n_versions: 3 });
+  await api("POST", `/users/${ada.id}/personal_access_tokens`, { name: "hers", scopes: ["api"] });
+  const place = "/root/careful/-", version = `${place}/packages/${pack.id}`;
+  // Where it is, the button, what is asked, and whether the page tells that it is there still.
+  for (const [path, button, question, there] of [
+    [version + "?tab=manage", "Deprecate", "Deprecate glass 1.0.0?", async () => (await api("GET", `/projects/${project.id}/packages/${pack.id}`)).status === "default"],
+    [version + "?tab=files", "Delete the file", /^Delete the file glass-1\.0\.0\.tgz\?$/, async () => (await api("GET", `/projects/${project.id}/packages/${pack.id}/package_files`)).length === 1],
+    [place + "/members", "Remove ada", "Remove ada?", async () => (await api("GET", `/projects/${project.id}/members`)).some((m) => m.id === ada.id)],
+    [place + "/rules", "Remove core-*", "Remove the rule for core-*?", async () => (await api("GET", `/projects/${project.id}/packages/protection/rules`)).length === 1],
+    [place + "/tokens", "Revoke farm", "Revoke farm?", async () => (await api("GET", `/projects/${project.id}/deploy_tokens?active=true`)).length === 1],
+    [place + "/cleanup", "Run now", "Run the cleanup now?", async () => (await api("GET", `/projects/${project.id}/packages/cleanup_policy`)).next_run_at === null],
+    [`/-/admin/users/${ada.id}`, "block", "Block ada?", async () => (await api("GET", `/users/${ada.id}`)).state === "active"],
+  ]) {
+    holds(`${question}: it is not there to begin with`, await there());
+    const press = async () => {
+      await page.goto(input.url + path);
+      if (button === "Deprecate") await page.fill("#reason", "It breaks");
+      for (const closed = page.locator("main details:not([open]) > summary"); await closed.count(); ) await closed.first().click();
+      await click(page, button);
+      const asked = await page.innerText("h1");
+      holds(`it is asked ${asked}, not ${question}`, question instanceof RegExp ? question.test(asked) : asked === question);
+      holds(`${question}: it happened before the answer`, await there());
+    };
+    await press();
+    await page.getByRole("link", { name: "Cancel" }).click();
+    equal(`${question}: to cancel leads back`, page.url(), input.url + path);
+    holds(`${question}: it happened after all`, await there());
+    await press();
+    await page.locator("main button.danger").click();
+    equal(`${question}: what was done is said`, await page.locator("main [role=status]").count(), 1);
+    holds(`${question}: it did not happen`, !(await there()));
+  }
+  // The token that this was done with, last.
+  await page.goto(input.url + "/-/profile/tokens");
+  await click(page, "Revoke robot");
+  equal("what is asked", await page.innerText("h1"), "Revoke robot?");
+  await click(page, "Revoke");
+  equal("what was done is said", await page.innerText("[role=status]"), "The token was revoked.");
+  equal("the token", (await fetch(input.url + "/api/v4/user", { headers: { "PRIVATE-TOKEN": token } })).status, 401);
+  await context.close();
+});
+
 await look("sessions are listed and end", async () => {
   const one = await browser.newContext(desk), other = await browser.newContext(desk);
   const page = await one.newPage(), second = await other.newPage();
   await signIn(page, "root", password);
   await signIn(second, "root", password);
   await page.goto(input.url + "/-/profile/sessions");
+  await click(page, "End all others");
   await click(page, "End all others");
   equal("what was done is said", await page.innerText("[role=status]"), "All other sessions have ended.");
   await second.goto(input.url + "/-/profile");

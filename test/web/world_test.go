@@ -34,6 +34,8 @@ type world struct {
 	nuget   int64
 	attack  string // path of the page with the readme full of attacks
 	project harness.Project
+	marked  harness.Project // for deletion
+	warned  int64           // id of a version that is deprecated
 	user    harness.User
 	// who is in no group and no project
 	newcomer harness.User
@@ -60,6 +62,12 @@ func fill(t *testing.T, s *harness.Server) *world {
 	must[harness.Group](t)(s.CreateGroup("lighthouse", harness.Private, 0))
 	w.project = must[harness.Project](t)(s.CreateProject("tools", platform.ID, harness.Public))
 	must[harness.Project](t)(s.CreateProject("sandbox", acme.ID, harness.Private))
+	w.ask("POST", fmt.Sprintf("/projects/%d/archive", must[harness.Project](t)(s.CreateProject("attic", acme.ID, harness.Private)).ID), nil)
+	doomed := fmt.Sprintf("/projects/%d", must[harness.Project](t)(s.CreateProject("doomed", acme.ID, harness.Private)).ID)
+	w.ask("DELETE", doomed, nil)
+	if err := json.Unmarshal(w.ask("GET", doomed, nil), &w.marked); err != nil {
+		t.Fatal(err)
+	}
 	w.ask("PUT", "/projects/"+fmt.Sprint(w.project.ID), map[string]any{"description": "What the platform team shares: clients, parsers and the odd hammer"})
 	for _, name := range []string{"ada", "grace", "linus"} {
 		user := must[harness.User](t)(s.CreateUser(name))
@@ -95,6 +103,7 @@ func fill(t *testing.T, s *harness.Server) *world {
 		case p.Name == "@acme/lantern" && p.Version == "1.1.0":
 			w.npm = p.ID
 		case p.Name == "@acme/lantern" && p.Version == "0.9.0":
+			w.warned = p.ID
 			w.ask("POST", fmt.Sprintf("/projects/%d/packages/%d/yank", w.project.ID, p.ID), map[string]any{"reason": "It flickers. Use 1.0.0 or later."})
 		case p.Name == "attack":
 			w.attack = p.Web.Path
@@ -129,7 +138,8 @@ func (w *world) pages() map[string]string {
 		"storage": project + "/-/storage", "members": project + "/-/members", "deploy-tokens": project + "/-/tokens", "protection": project + "/-/rules", "cleanup": project + "/-/cleanup", "activity": project + "/-/activity",
 		"settings":    project + "/-/settings",
 		"package-npm": one(w.npm, ""), "package-versions": one(w.npm, "?tab=versions"), "package-dependencies": one(w.npm, "?tab=dependencies"), "package-files": one(w.npm, "?tab=files"), "package-manage": one(w.npm, "?tab=manage"),
-		"package-pypi": one(w.pypi, ""), "package-nuget": one(w.nuget, ""), "package-composer": one(w.composer, ""), "package-composer-dependencies": one(w.composer, "?tab=dependencies"), "package-nuget-manage": one(w.nuget, "?tab=manage"), "package-attack": w.attack,
+		"package-pypi": one(w.pypi, ""), "package-nuget": one(w.nuget, ""), "package-composer": one(w.composer, ""), "package-composer-dependencies": one(w.composer, "?tab=dependencies"), "package-nuget-manage": one(w.nuget, "?tab=manage"), "package-attack": w.attack, "package-composer-manage": one(w.composer, "?tab=manage"), "package-deprecated": one(w.warned, ""),
+		"project-archived": "/acme/attic", "project-marked": "/" + w.marked.PathWithNamespace, "project-marked-settings": "/" + w.marked.PathWithNamespace + "/-/settings", "question": "pressed:" + one(w.npm, "?tab=files"),
 		"user": "/ada", "new-group": "/-/groups/new", "new-project": "/-/projects/new",
 		"profile": "/-/profile", "tokens": "/-/profile/tokens", "sessions": "/-/profile/sessions",
 		"admin-health": "/-/admin", "admin-users": "/-/admin/users", "admin-new-user": "/-/admin/users/new", "admin-user": fmt.Sprintf("/-/admin/users/%d", w.user.ID), "admin-groups": "/-/admin/groups",
@@ -271,7 +281,8 @@ func (w *world) history() {
 			w.Fatal(err)
 		}
 	}
-	if _, err := db.Exec(`UPDATE packages SET download_count = (SELECT COALESCE(SUM(count), 0) FROM downloads d WHERE d.package_id = packages.id)`); err != nil {
+	if _, err := db.Exec(`UPDATE packages SET download_count = sums.count, last_downloaded_at = ? FROM (SELECT package_id, SUM(count) AS count FROM downloads GROUP BY package_id) AS sums WHERE sums.package_id = packages.id`,
+		time.Now().Add(-3*time.Hour).UnixMilli()); err != nil {
 		w.Fatal(err)
 	}
 }

@@ -1,4 +1,4 @@
-// What scripts add to the pages: copying, search while one types, a question before what cannot be undone. Without them all works, too.
+// What scripts add to the pages: copying, search while one types, buttons that wait for a name to be typed. Without them all works, too.
 "use strict";
 
 // ---- copying
@@ -122,9 +122,6 @@ for (const form of document.querySelectorAll("form[data-confirm]")) {
   const check = () => { button.disabled = field.value.trim() !== form.dataset.confirm; };
   field.addEventListener("input", check);
   check();
-}
-for (const form of document.querySelectorAll("form[data-ask]")) {
-  form.addEventListener("submit", (event) => { if (!confirm(form.dataset.ask)) event.preventDefault(); });
 }
 for (const form of document.querySelectorAll("form.filter")) {
   for (const select of form.querySelectorAll("select")) select.addEventListener("change", () => form.requestSubmit());
