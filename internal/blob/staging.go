@@ -174,6 +174,7 @@ func digest(w io.Writer, r io.Reader, buffer *[copyBuffer]byte) (digests registr
 	for readErr := error(nil); readErr == nil; this, next = next, this {
 		var n int
 		n, readErr = fill(r, this)
+		digests.Size += int64(n)
 		if readErr != nil && readErr != io.EOF {
 			return digests, readErr
 		}
@@ -189,7 +190,6 @@ func digest(w io.Writer, r io.Reader, buffer *[copyBuffer]byte) (digests registr
 		if _, err := w.Write(piece); err != nil {
 			return digests, err
 		}
-		digests.Size += int64(n)
 	}
 	hashing.Wait()
 	for i, sum := range []*string{&digests.MD5, &digests.SHA1, &digests.SHA256, &digests.SHA512} {
@@ -198,7 +198,7 @@ func digest(w io.Writer, r io.Reader, buffer *[copyBuffer]byte) (digests registr
 	return digests, nil
 }
 
-// Digests reads r to its end, in constant memory.
+// Digests reads r to its end, in constant memory. After an error only the size is set: what was read until then.
 func Digests(r io.Reader) (registry.Digests, error) {
 	return digest(io.Discard, r, new([copyBuffer]byte))
 }

@@ -526,12 +526,20 @@ func (t *tx) EachFragment(entries []int64, variant string, f func(*registry.Pack
 	if len(entries) == 0 {
 		return nil
 	}
+	query, args := eachFragment(entries, variant)
+	return t.fragments(f, query, args, len(entries))
+}
+
+// eachFragment is the query of EachFragment. It asks for the order in which SQLite comes by the packages, as else it would sort all
+// bodies: that of an index, for one entry, and of the ids found, for several. Of one entry both are the same, since none of its
+// packages is older than one before.
+func eachFragment(entries []int64, variant string) (query string, args []any) {
 	set, args := in([]any{variant}, entries)
-	where, order := "p.entry_id IN "+set+" AND "+installable+" AND "+withFiles, " ORDER BY p.created_at, p.id" // as an index has them: else all bodies are sorted
-	if len(entries) > 1 {
-		where = "p.id IN (SELECT MAX(p.id) FROM packages p WHERE " + where + " GROUP BY p.version_key)"
+	where := "p.entry_id IN " + set + " AND " + installable + " AND " + withFiles
+	if len(entries) == 1 {
+		return fragmentColumns + where + " ORDER BY p.created_at, p.id", args
 	}
-	return t.fragments(f, fragmentColumns+where+order, args, len(entries))
+	return fragmentColumns + "p.id IN (SELECT MAX(p.id) FROM packages p WHERE " + where + " GROUP BY p.version_key) ORDER BY p.id", args
 }
 
 // fragments runs a query with a list of n ids.

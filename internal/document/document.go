@@ -221,20 +221,21 @@ func (c *Cache) build(ctx context.Context, request Request) (_ *document, err er
 	defer func() { <-c.building }()
 	// To compress a document takes half as long as to read it from the store, and is done beside it.
 	var buffer bytes.Buffer
+	var length int64
 	plain, pipe := io.Pipe()
 	defer pipe.CloseWithError(io.ErrUnexpectedEOF) // when Build fails, or panics
 	var compressing errgroup.Group
-	compressing.Go(func() error {
+	compressing.Go(func() (err error) {
+		defer func() { plain.CloseWithError(err) }() // whoever builds does not wait for a compressor that failed
 		zip := gzipWriters.Get().(*gzip.Writer)
 		defer gzipWriters.Put(zip)
 		zip.Reset(&buffer)
-		if _, err := io.CopyBuffer(zip, plain, make([]byte, piece)); err != nil {
+		if length, err = io.Copy(zip, plain); err != nil {
 			return err
 		}
 		return zip.Close()
 	})
-	counter := &counting{Writer: pipe}
-	pieces := bufio.NewWriterSize(counter, piece)
+	pieces := bufio.NewWriterSize(pipe, piece)
 	built, err := request.Build(ctx, pieces)
 	if err != nil {
 		return nil, err
@@ -248,7 +249,7 @@ func (c *Cache) build(ctx context.Context, request Request) (_ *document, err er
 	}
 	doc := newDocument(built.Key)
 	doc.gzip = bytes.Clone(buffer.Bytes()) // without the buffer's spare room
-	doc.plainLength = []string{strconv.FormatInt(counter.n, 10)}
+	doc.plainLength = []string{strconv.FormatInt(length, 10)}
 	doc.contentType = []string{request.ContentType}
 	doc.lastModified = []string{built.Modified.UTC().Format(http.TimeFormat)}
 	doc.modified = built.Modified
@@ -264,17 +265,6 @@ var gzipWriters = sync.Pool{New: func() any {
 	w, _ := gzip.NewWriterLevel(nil, 5) // a level that exists
 	return w
 }}
-
-type counting struct {
-	io.Writer
-	n int64
-}
-
-func (c *counting) Write(p []byte) (int, error) {
-	n, err := c.Writer.Write(p)
-	c.n += int64(n)
-	return n, err
-}
 
 func (c *Cache) get(key Key) *document {
 	c.mu.Lock()

@@ -2,6 +2,7 @@ package document_test
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"context"
 	"errors"
@@ -14,6 +15,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"packhouse/internal/document"
@@ -374,6 +376,32 @@ func TestBuildErrorIsNotKept(t *testing.T) {
 			t.Errorf("after half a build: %q", body)
 		}
 	}
+}
+
+// A compressor that got half a document does not wait for the rest.
+func TestInterruptedCompressorEnds(t *testing.T) {
+	for name, build := range map[string]func(w io.Writer) error{
+		"fails early": func(io.Writer) error { return io.ErrUnexpectedEOF },
+		"fails":       func(w io.Writer) error { return cmp.Or(writeMuch(w), io.ErrUnexpectedEOF) },
+		"panics":      func(w io.Writer) error { writeMuch(w); panic("boom") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { // which fails when a goroutine stays
+				defer func() { recover() }()
+				request := document.Request{Key: key(1), Build: func(_ context.Context, w io.Writer) (document.Built, error) { return document.Built{}, build(w) }}
+				err := document.NewCache(1<<20).Serve(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/pack", nil), request)
+				if !errors.Is(err, io.ErrUnexpectedEOF) {
+					t.Errorf("the build ended with %v", err)
+				}
+			})
+		})
+	}
+}
+
+// writeMuch writes more than any buffer holds.
+func writeMuch(w io.Writer) error {
+	_, err := w.Write(make([]byte, 1<<20))
+	return err
 }
 
 // The builder may find a later state than the request knew of. It is kept, and named, as what it is.
