@@ -38,7 +38,7 @@ type reading struct {
 // slows down meanwhile slows all of them, and adds the medians as one figure.
 // A peer is read in one round only: it is further away than rounds differ.
 func (b *bench) compare(f *figure, loads ...loadOf) (*figure, error) {
-	readings := make([][]reading, len(loads))
+	readings := make([][]sample, len(loads))
 	for _, l := range loads {
 		if b.wrk {
 			b.command("wrk " + shellQuote(b.wrkArgs(l)))
@@ -56,26 +56,33 @@ func (b *bench) compare(f *figure, loads ...loadOf) (*figure, error) {
 			if err != nil {
 				return nil, err
 			}
-			readings[i] = append(readings[i], r)
+			readings[i] = append(readings[i], sample{
+				System: l.system, Role: l.role, Value: r.rate, P50: ms(r.p50), P99: ms(r.p99), CPU: r.perThousand, Peak: mib(r.peak), RSS: mib(r.rss),
+			})
 		}
 	}
 	for i, l := range loads {
 		if err := l.check(b.ctx); err != nil {
 			return nil, err
 		}
-		s := sample{System: l.system, Role: l.role}
-		for _, r := range readings[i] {
-			s.Rounds = append(s.Rounds, r.rate)
-			s.Peak, s.RSS = max(s.Peak, mib(r.peak)), mib(r.rss)
-		}
-		s.Value = median(s.Rounds)
-		s.P50 = medianOf(readings[i], func(r reading) float64 { return ms(r.p50) })
-		s.P99 = medianOf(readings[i], func(r reading) float64 { return ms(r.p99) })
-		s.CPU = medianOf(readings[i], func(r reading) float64 { return r.perThousand })
-		f.Samples = append(f.Samples, s)
+		f.Samples = append(f.Samples, medians(readings[i]))
 	}
 	f.Unit = "/s"
 	return b.report.add(f), nil
+}
+
+// medians is one sample of a system's rounds.
+func medians(rounds []sample) sample {
+	s := rounds[len(rounds)-1]
+	for _, r := range rounds {
+		s.Rounds = append(s.Rounds, r.Value)
+		s.Peak = max(s.Peak, r.Peak)
+	}
+	s.Value = median(s.Rounds)
+	s.P50 = medianOf(rounds, func(r sample) float64 { return r.P50 })
+	s.P99 = medianOf(rounds, func(r sample) float64 { return r.P99 })
+	s.CPU = medianOf(rounds, func(r sample) float64 { return r.CPU })
+	return s
 }
 
 // check asks once and compares status and length.
