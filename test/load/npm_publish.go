@@ -35,6 +35,21 @@ func (b *bench) addDisk(f *figure, folder string, workers, n int) error {
 	return err
 }
 
+// timed publishes by send, which returns what each publish took.
+func (r *npmRegistry) timed(send func() ([]time.Duration, error)) (s sample, err error) {
+	var times []time.Duration
+	u, err := observe(r.pid(), func() (err error) {
+		times, err = send()
+		return err
+	})
+	if err != nil {
+		return s, err
+	}
+	s = u.sample(r.system, times)
+	s.Role = r.role
+	return s, nil
+}
+
 // npmPublish publishes one package version by version from one client.
 func npmPublish(b *bench) error {
 	registries, err := b.npmRegistries()
@@ -51,16 +66,10 @@ func npmPublish(b *bench) error {
 			return err
 		}
 		f.What = fmt.Sprintf("npm publish, %d versions of a package, one by one, bodies of %.1f KB", len(releases), float64(len(releases[0].body))/1024)
-		var times []time.Duration
-		u, err := observe(r.pid(), func() (err error) {
-			times, err = r.send(releases)
-			return err
-		})
+		s, err := r.timed(func() ([]time.Duration, error) { return r.send(releases) })
 		if err != nil {
 			return err
 		}
-		s := u.sample(r.system, times)
-		s.Role = r.role
 		f.Samples = append(f.Samples, s)
 		if _, _, err := r.document(npmRead, r.documentHeader(false)); err != nil {
 			return err
@@ -88,17 +97,14 @@ func npmGrowth(b *bench) error {
 		return err
 	}
 	compared := min(npmCompared, b.grownVersions/2)
-	var times []time.Duration
-	u, err := observe(r.pid(), func() (err error) {
-		times, err = r.send(releases[:b.grownVersions-compared])
-		return err
-	})
+	most := releases[:b.grownVersions-compared]
+	s, err := r.timed(func() ([]time.Duration, error) { return r.send(most) })
 	if err != nil {
 		return err
 	}
 	b.report.add(&figure{
-		ID: "npm.publish.grown", Unit: "/s", What: fmt.Sprintf("npm publish, %d versions of a package, one by one", len(times)),
-		Samples: []sample{u.sample(r.system, times)},
+		ID: "npm.publish.grown", Unit: "/s", What: fmt.Sprintf("npm publish, %d versions of a package, one by one", len(most)),
+		Samples: []sample{s},
 	})
 
 	var last, first []time.Duration
@@ -174,16 +180,10 @@ func npmPublishParallel(b *bench) error {
 					return err
 				}
 			}
-			var times []time.Duration
-			u, err := observe(r.pid(), func() (err error) {
-				times, err = r.sendAll(clients)
-				return err
-			})
+			s, err := r.timed(func() ([]time.Duration, error) { return r.sendAll(clients) })
 			if err != nil {
 				return err
 			}
-			s := u.sample(r.system, times)
-			s.Role = r.role
 			rounds = append(rounds, s)
 		}
 		f.Samples = append(f.Samples, medians(rounds))
