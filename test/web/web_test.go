@@ -7,6 +7,11 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -100,11 +105,43 @@ func TestStories(t *testing.T) {
 	browse(t, "stories.mjs", map[string]string{"url": s.URL, "password": found[1], "folder": t.TempDir()})
 }
 
-// TestPages opens every page in both themes, on a desk and on a phone.
+// drip is a body that comes a little at a time, as over a slow line: the browser paints what it has in between.
+type drip struct{ io.ReadCloser }
+
+func (d drip) Read(p []byte) (int, error) {
+	time.Sleep(30 * time.Millisecond)
+	return d.ReadCloser.Read(p[:min(len(p), 512)])
+}
+
+// slowly serves a server's pages as over a slow line, at another address.
+func slowly(t *testing.T, address string) string {
+	t.Helper()
+	to, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	line := httptest.NewServer(&httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(to)
+			r.Out.Host = r.In.Host // a form is refused that seems to come from elsewhere
+		},
+		ModifyResponse: func(r *http.Response) error {
+			if strings.HasPrefix(r.Header.Get("Content-Type"), "text/html") {
+				r.Body = drip{r.Body}
+			}
+			return nil
+		},
+		FlushInterval: -1,
+	})
+	t.Cleanup(line.Close)
+	return line.URL
+}
+
+// TestPages opens every page in both themes, on a desk and on a phone. Pages come slowly, since a fast one that is painted once hides what moves.
 func TestPages(t *testing.T) {
 	t.Parallel()
 	s := start(t, harness.Config{Args: []string{"--log-requests", "errors"}})
 	w := fill(t, s)
 	folder := os.Getenv("PACKHOUSE_SCREENSHOTS")
-	browse(t, "pages.mjs", map[string]any{"url": s.URL, "password": s.RootPassword, "pages": w.pages(), "folder": folder, "attack": w.attack, "newcomer": map[string]string{"username": w.newcomer.Username, "password": w.newcomer.Password}, "only": os.Getenv("PACKHOUSE_PAGES")})
+	browse(t, "pages.mjs", map[string]any{"url": slowly(t, s.URL), "password": s.RootPassword, "pages": w.pages(), "folder": folder, "attack": w.attack, "newcomer": map[string]string{"username": w.newcomer.Username, "password": w.newcomer.Password}, "only": os.Getenv("PACKHOUSE_PAGES")})
 }
