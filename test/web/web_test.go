@@ -120,7 +120,7 @@ func slowly(t *testing.T, address string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	line := httptest.NewServer(&httputil.ReverseProxy{
+	proxy := &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(to)
 			r.Out.Host = r.In.Host // a form is refused that seems to come from elsewhere
@@ -132,7 +132,14 @@ func slowly(t *testing.T, address string) string {
 			return nil
 		},
 		FlushInterval: -1,
-	})
+	}
+	line := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// Otherwise the answer's first byte closes the form's body, whose end may not have been read yet.
+		if err := http.NewResponseController(w).EnableFullDuplex(); err != nil {
+			t.Error(err)
+		}
+		proxy.ServeHTTP(w, r)
+	}))
 	t.Cleanup(line.Close)
 	return line.URL
 }
