@@ -14,7 +14,10 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
+
+	"github.com/gofrs/flock"
 
 	"packhouse/internal/registry"
 )
@@ -106,7 +109,7 @@ type lock struct {
 	used int // by those who have it or wait for it
 }
 
-// Lock keeps others of this process from what belongs to a repository, and returns what lets them in again. Git has locks
+// Lock keeps others, of this process and of other nodes, from what belongs to a repository, and returns what lets them in again. Git has locks
 // of its own; this one is for what is done with its answers.
 func (r *Repos) Lock(ctx context.Context, project int64) (unlock func(), err error) {
 	r.mu.Lock()
@@ -126,11 +129,26 @@ func (r *Repos) Lock(ctx context.Context, project int64) (unlock func(), err err
 	}
 	select {
 	case l.turn <- struct{}{}:
-		return func() { <-l.turn; leave() }, nil
 	case <-ctx.Done():
 		leave()
 		return nil, ctx.Err()
 	}
+	// Whoever has the turn here waits for the other nodes. The system lets go of the file when a process is gone.
+	file := flock.New(filepath.Join(r.path(project), "packhouse.lock"), flock.SetPermissions(0o600))
+	unlock = func() { file.Close(); <-l.turn; leave() }
+	if _, err := file.TryLockContext(ctx, 20*time.Millisecond); err != nil && !errors.Is(err, fs.ErrNotExist) { // where no repository is nobody finds anything
+		unlock()
+		return nil, noSpace(err)
+	}
+	return unlock, nil
+}
+
+// noSpace makes an error Full that says so.
+func noSpace(err error) error {
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return &registry.Error{Kind: registry.Full, Message: "no space left for the repositories", Err: err}
+	}
+	return err
 }
 
 var errNoGit = registry.Errorf(registry.Unavailable, "503 Service Unavailable - git 2.38 or later is not installed on the server")

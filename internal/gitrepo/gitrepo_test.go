@@ -318,8 +318,16 @@ func TestPlaces(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.Lock(ctx, 1); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("locked twice: %v", err)
+	node, err := Open(r.folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for who, r := range map[string]*Repos{"this node": r, "another node": node} {
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer cancel()
+		if _, err := r.Lock(ctx, 1); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("locked twice, by %s: %v", who, err)
+		}
 	}
 	for project := range int64(200) {
 		if project == 1 {
@@ -332,10 +340,12 @@ func TestPlaces(t *testing.T) {
 		other()
 	}
 	unlock()
-	if again, err := r.Lock(t.Context(), 1); err != nil {
-		t.Error(err)
-	} else if again(); len(r.locks) > 0 {
-		t.Errorf("%d locks are kept", len(r.locks))
+	for _, r := range []*Repos{r, node} {
+		if again, err := r.Lock(t.Context(), 1); err != nil {
+			t.Error(err)
+		} else if again(); len(r.locks) > 0 {
+			t.Errorf("%d locks are kept", len(r.locks))
+		}
 	}
 }
 

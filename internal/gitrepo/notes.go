@@ -10,11 +10,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 
 	"github.com/gofrs/flock"
-
-	"packhouse/internal/registry"
 )
 
 // Note is what is kept of a repository's refs while they change, until all that follows is done. When the process is gone before that, another one
@@ -43,11 +40,8 @@ func (r *Repos) Note(ctx context.Context, project int64, asked Asked, by []byte)
 	note := &Note{Project: project, Asked: asked, Before: before, By: by}
 	for {
 		path, err := r.writeNote(note)
-		if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
-			err = &registry.Error{Kind: registry.Full, Message: "no space left for the repositories", Err: err}
-		}
 		if err != nil {
-			return nil, err
+			return nil, noSpace(err)
 		}
 		note.lock = flock.New(path, flock.SetFlag(os.O_RDONLY))
 		if mine, err := note.lock.TryLock(); err == nil && mine {
