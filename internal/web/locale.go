@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/text/language"
@@ -27,7 +28,7 @@ type locale struct {
 	tag     string // BCP 47
 	Name    string // in the language itself
 	catalog map[string]string
-	pages   *template.Template
+	pages   func() *template.Template // read by the first page: in a language that nobody reads they would be megabytes for nothing
 }
 
 // locales are all, the first one where nothing else fits.
@@ -75,7 +76,12 @@ func newLocale(tag, name string) *locale {
 			panic(err) // it is part of the program
 		}
 	}
-	l.pages = template.New("").Funcs(template.FuncMap{
+	l.pages = sync.OnceValue(l.templates)
+	return l
+}
+
+func (l *locale) templates() *template.Template {
+	pages := template.New("").Funcs(template.FuncMap{
 		"t": l.text, "n": l.plural, "msg": l.message, "count": count, "bytes": size, "when": l.when, "date": l.date, "day": isoDate, "until": l.until,
 		"level": l.levelOf, "said": said, "glyph": glyph, "icon": icon, "asset": assetPath,
 		"short": func(digest string) string { return digest[:min(len(digest), 12)] },
@@ -84,8 +90,7 @@ func newLocale(tag, name string) *locale {
 		"join":  strings.Join, "format": formatName,
 		"field": newField, "sel": newSelect, "opt": newOption, "confirm": newConfirm, "copyline": newCopyLine,
 	})
-	l.pages = template.Must(l.pages.ParseFS(files, "templates/*.html"))
-	return l
+	return template.Must(pages.ParseFS(files, "templates/*.html"))
 }
 
 // Tag is the language's.

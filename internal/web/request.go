@@ -294,7 +294,7 @@ func (q *request) render(name, title string, data any) error {
 // write executes a template and sends what it made, compressed when that pays.
 func (q *request) write(name string, data any) error {
 	var b bytes.Buffer
-	if err := q.lang.pages.ExecuteTemplate(&b, name, data); err != nil {
+	if err := q.lang.pages().ExecuteTemplate(&b, name, data); err != nil {
 		return err
 	}
 	header := q.w.Header()
