@@ -133,12 +133,25 @@ func (r *Repos) Lock(ctx context.Context, project int64) (unlock func(), err err
 		leave()
 		return nil, ctx.Err()
 	}
-	// Whoever has the turn here waits for the other nodes. The system lets go of the file when a process is gone.
-	file := flock.New(filepath.Join(r.path(project), "packhouse.lock"), flock.SetPermissions(0o600))
+	// Whoever has the turn here waits for the other nodes, at a gate first, so that the one that waits longest is next. The system lets go of the
+	// files when a process is gone; one that only hangs is not waited for without end.
+	waiting, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	gate, file := flock.New(filepath.Join(r.path(project), "packhouse.gate")), flock.New(filepath.Join(r.path(project), "packhouse.lock"))
+	defer gate.Close()
 	unlock = func() { file.Close(); <-l.turn; leave() }
-	if _, err := file.TryLockContext(ctx, 20*time.Millisecond); err != nil && !errors.Is(err, fs.ErrNotExist) { // where no repository is nobody finds anything
-		unlock()
-		return nil, noSpace(err)
+	for _, f := range []*flock.Flock{gate, file} {
+		_, err := f.TryLockContext(waiting, 20*time.Millisecond)
+		if errors.Is(err, fs.ErrNotExist) {
+			break // where no repository is nobody finds anything
+		}
+		if err != nil {
+			unlock()
+			if waiting.Err() != nil && ctx.Err() == nil {
+				err = registry.Errorf(registry.Unavailable, "503 Service Unavailable - another node is busy with the repository")
+			}
+			return nil, noSpace(err)
+		}
 	}
 	return unlock, nil
 }

@@ -19,6 +19,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gofrs/flock"
+
 	"packhouse/internal/registry"
 )
 
@@ -346,6 +348,48 @@ func TestPlaces(t *testing.T) {
 		} else if again(); len(r.locks) > 0 {
 			t.Errorf("%d locks are kept", len(r.locks))
 		}
+	}
+}
+
+// Another node that waits is next, though this one wants it again at once.
+func TestLockInTurn(t *testing.T) {
+	here := open(t)
+	filled(t, here, 1)
+	there, err := Open(here.folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unlock, err := here.Lock(t.Context(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	turns := make(chan string, 2)
+	ended := make(chan error)
+	go func() {
+		unlock, err := there.Lock(t.Context(), 1)
+		if err == nil {
+			turns <- "there"
+			unlock()
+		}
+		ended <- err
+	}()
+	gate := flock.New(filepath.Join(here.path(1), "packhouse.gate"))
+	for mine := true; mine; gate.Unlock() { // until it waits
+		if mine, err = gate.TryLock(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	unlock()
+	if unlock, err = here.Lock(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
+	turns <- "here"
+	unlock()
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+	if first := <-turns; first != "there" {
+		t.Errorf("first came who was %s", first)
 	}
 }
 
