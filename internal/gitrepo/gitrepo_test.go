@@ -374,10 +374,11 @@ func TestLockInTurn(t *testing.T) {
 		ended <- err
 	}()
 	gate := flock.New(filepath.Join(here.path(1), "packhouse.gate"))
-	for mine := true; mine; gate.Unlock() { // until it waits
+	for mine := true; mine; time.Sleep(5 * time.Millisecond) { // until it waits
 		if mine, err = gate.TryLock(); err != nil {
 			t.Fatal(err)
 		}
+		gate.Unlock() // most of the time it is free for the other one to take
 	}
 	unlock()
 	if unlock, err = here.Lock(t.Context(), 1); err != nil {
